@@ -1,0 +1,36 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// No package dependency: the toolchain's own modules only.
+let rules: [SwiftSetting] = [.strictMemorySafety(), .treatAllWarnings(as: .error)]
+// Tests and Benchmarks run on the host only, so they may use what Embedded Swift lacks.
+let hostRules: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+
+let package = Package(
+  name: "GuestBroker",
+  products: [
+    .executable(name: "guestagent", targets: ["GuestAgentCLI"]),
+    .executable(name: "brokerd", targets: ["brokerd"]),
+    .library(name: "GuestAgent", targets: ["GuestAgent"]),
+    .library(name: "OwnerService", targets: ["OwnerService"]),
+  ],
+  targets: [
+    // The layers, lowest first; each may name only what stands above it in this list.
+    .target(name: "CLinux"),
+    .target(name: "RingBuffer", dependencies: ["CLinux"], swiftSettings: rules),
+    .target(name: "Linux", dependencies: ["CLinux"], swiftSettings: rules),
+    .target(name: "DeviceTree", dependencies: ["Linux"], swiftSettings: rules),
+    .target(name: "SharedMemory", dependencies: ["CLinux", "Linux", "RingBuffer"], swiftSettings: rules),
+    .target(name: "Partition", dependencies: ["DeviceTree", "Linux"], swiftSettings: rules),
+    .target(name: "BrokerProtocol", swiftSettings: rules),
+    .target(
+      name: "GuestAgent",
+      dependencies: ["BrokerProtocol", "Linux", "Partition", "RingBuffer", "SharedMemory"], swiftSettings: rules),
+    .target(
+      name: "OwnerService",
+      dependencies: ["BrokerProtocol", "CLinux", "Linux", "Partition", "RingBuffer", "SharedMemory"],
+      swiftSettings: rules),
+    .executableTarget(name: "GuestAgentCLI", dependencies: ["GuestAgent"], swiftSettings: rules),
+    .executableTarget(name: "brokerd", dependencies: ["OwnerService"], swiftSettings: rules),
+  ],
+  swiftLanguageModes: [.v6])

@@ -1,0 +1,280 @@
+// The only door to the operating system: glibc or musl, and the kernel's uAPI headers.
+//
+// Wrapped here is what Swift cannot import (variadics, errno, function-like macros) or what libcs type differently.
+// Everything else is called as it is. Header only, so that the same sources build for any guest.
+#pragma once
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define termios kernel_termios  // <asm/termbits.h> has a struct termios of its own
+#include <asm/termbits.h>
+#undef termios
+#include <linux/futex.h>
+#include <linux/serial.h>
+
+_Static_assert(sizeof(struct termios2) == 44, "termios2");
+_Static_assert(sizeof(off_t) == 8, "off_t: build a 32-bit glibc with -D_FILE_OFFSET_BITS=64");
+
+// ---- Errors and processes -------------------------------------------------------------------------------------------
+
+static inline int lx_errno(void) { return errno; }
+static inline const char *_Nonnull lx_strerror(int code) { return strerror(code); }
+static inline int lx_exit_status(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
+
+// ---- Processor -------------------------------------------------------------------------------------------------------
+
+/// Tells the processor that this is a spin loop. One instruction.
+static inline void lx_spin_hint(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("isb" ::: "memory");
+#elif defined(__arm__)
+  __asm__ volatile("yield" ::: "memory");
+#elif defined(__riscv)
+  __asm__ volatile(".4byte 0x0100000f" ::: "memory");  // pause (Zihintpause); a fence hint elsewhere
+#endif
+}
+
+/// How many processors this process may run on.
+static inline int lx_processor_count(void) {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+/// Ties the calling thread to the n-th processor that it may run on.
+static inline int lx_pin(int n) {
+  cpu_set_t allowed, one;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return -1;
+  for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+    if (CPU_ISSET(cpu, &allowed) && n-- == 0) {
+      CPU_ZERO(&one);
+      CPU_SET(cpu, &one);
+      return sched_setaffinity(0, sizeof one, &one);
+    }
+  errno = EINVAL;
+  return -1;
+}
+
+// ---- Time and chance -------------------------------------------------------------------------------------------------
+
+/// CLOCK_MONOTONIC in nanoseconds.
+static inline uint64_t lx_now_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static inline void lx_sleep_ns(uint64_t ns) {
+  struct timespec t = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+  while (nanosleep(&t, &t) == -1 && errno == EINTR) {}
+}
+
+static inline uint32_t lx_random(void) {
+  uint32_t value = 0;
+  if (getrandom(&value, sizeof value, 0) != sizeof value) value = (uint32_t)lx_now_ns() * 2654435761u ^ (uint32_t)getpid();
+  return value;
+}
+
+// ---- Files -----------------------------------------------------------------------------------------------------------
+
+static inline int lx_open(const char *_Nonnull path, int flags, mode_t mode) {
+  int fd;
+  do fd = open(path, flags | O_CLOEXEC, mode);
+  while (fd == -1 && errno == EINTR);
+  return fd;
+}
+
+/// A byte of `fd` that no other open file description may lock until this one is closed. -1 with EAGAIN when it is taken.
+/// The kernel drops it when the process dies, however it dies (fcntl(2), open file description locks).
+static inline int lx_lock_byte(int fd, int64_t offset) {
+  struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)offset, .l_len = 1};
+  return fcntl(fd, F_OFD_SETLK, &lock);
+}
+
+static inline int64_t lx_file_size(int fd) {
+  struct stat s;
+  return fstat(fd, &s) == 0 ? (int64_t)s.st_size : -1;
+}
+static inline uint32_t lx_file_mode(int fd) {
+  struct stat s;
+  return fstat(fd, &s) == 0 ? (uint32_t)s.st_mode : 0;
+}
+static inline int lx_is_regular(uint32_t mode) { return S_ISREG(mode); }
+static inline int lx_is_directory(uint32_t mode) { return S_ISDIR(mode); }
+/// st_mode of the file that `path` names, following links; 0 when there is none.
+static inline uint32_t lx_path_mode(const char *_Nonnull path) {
+  struct stat s;
+  return stat(path, &s) == 0 ? (uint32_t)s.st_mode : 0;
+}
+
+static inline const char *_Nonnull lx_entry_name(const struct dirent *_Nonnull entry) { return entry->d_name; }
+
+/// Null when it fails.
+static inline void *_Nullable lx_map(int fd, uint64_t offset, size_t size) {
+  void *p = mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
+  return p == MAP_FAILED ? 0 : p;
+}
+
+// ---- Futex: not private, so that it works between processes (futex(2)) ---------------------------------------------------
+
+static inline int lx_futex_wake(const void *_Nonnull word) {
+#ifdef SYS_futex
+  return (int)syscall(SYS_futex, word, FUTEX_WAKE, 1, 0, 0, 0);
+#else
+  return (int)syscall(SYS_futex_time64, word, FUTEX_WAKE, 1, 0, 0, 0);
+#endif
+}
+
+/// Sleeps while *word == value, at most `ns`. May return early for no reason.
+static inline int lx_futex_wait(const void *_Nonnull word, uint32_t value, uint64_t ns) {
+#if defined(SYS_futex_time64)
+  struct { int64_t s, ns; } t = {(int64_t)(ns / 1000000000u), (int64_t)(ns % 1000000000u)};
+  int r = (int)syscall(SYS_futex_time64, word, FUTEX_WAIT, value, &t, 0, 0);
+#if defined(SYS_futex)
+  if (r == -1 && errno == ENOSYS) {  // kernels before 5.1
+    struct { long s, ns; } old = {(long)(ns / 1000000000u), (long)(ns % 1000000000u)};
+    r = (int)syscall(SYS_futex, word, FUTEX_WAIT, value, &old, 0, 0);
+  }
+#endif
+  return r;
+#else
+  struct timespec t = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+  return (int)syscall(SYS_futex, word, FUTEX_WAIT, value, &t, 0, 0);
+#endif
+}
+
+// ---- Events ----------------------------------------------------------------------------------------------------------
+
+static const uint32_t lx_EPOLLIN = EPOLLIN, lx_EPOLLOUT = EPOLLOUT, lx_EPOLLERR = EPOLLERR, lx_EPOLLHUP = EPOLLHUP;
+
+/// Adds (or with `change` alters) what `epoll` waits for on `fd`; `tag` comes back with the event.
+static inline int lx_epoll_set(int epoll, int fd, uint32_t events, uint64_t tag, int change) {
+  struct epoll_event e = {.events = events, .data = {.u64 = tag}};
+  return epoll_ctl(epoll, change ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &e);
+}
+static inline int lx_epoll_remove(int epoll, int fd) { return epoll_ctl(epoll, EPOLL_CTL_DEL, fd, 0); }
+
+/// Waits at most `ns`; at least as finely as the kernel can (epoll_pwait2 from Linux 5.11 on, else milliseconds).
+static inline int lx_epoll_wait(int epoll, struct epoll_event *_Nonnull events, int count, uint64_t ns) {
+#ifdef SYS_epoll_pwait2
+  struct { int64_t s, ns; } t = {(int64_t)(ns / 1000000000u), (int64_t)(ns % 1000000000u)};
+  int r = (int)syscall(SYS_epoll_pwait2, epoll, events, count, &t, (void *)0, (size_t)0);
+  if (r != -1 || errno != ENOSYS) return r;
+#endif
+  return epoll_wait(epoll, events, count, (int)((ns + 999999) / 1000000));
+}
+
+static inline int lx_eventfd(int blocking) { return eventfd(0, EFD_CLOEXEC | (blocking ? 0 : EFD_NONBLOCK)); }
+
+/// SIGINT and SIGTERM no longer end the process but make the returned fd readable. Call before any thread starts.
+static inline int lx_signal_fd(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  if (sigprocmask(SIG_BLOCK, &set, 0) != 0) return -1;
+  return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+static inline void lx_ignore_sigpipe(void) { signal(SIGPIPE, SIG_IGN); }
+
+/// Starts a detached thread; the result is an errno value.
+static inline int lx_thread(void *_Nullable (*_Nonnull body)(void *_Nullable), void *_Nullable context) {
+  pthread_t thread;
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, 64 * 1024);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  int e = pthread_create(&thread, &attributes, body, context);
+  pthread_attr_destroy(&attributes);
+  return e;
+}
+
+// ---- Terminals (ioctl_tty(2), linux/serial.h) ----------------------------------------------------------------------------
+
+// <sys/ioctl.h> and <asm/termbits.h> disagree about struct termios, so the two requests are computed here.
+#define LX_TCGETS2 _IOR('T', 0x2a, struct termios2)
+#define LX_TCSETSW2 _IOW('T', 0x2c, struct termios2)
+static const uint32_t lx_CBAUD = CBAUD, lx_BOTHER = BOTHER, lx_CSIZE = CSIZE, lx_CS5 = CS5, lx_CS6 = CS6, lx_CS7 = CS7,
+                      lx_CS8 = CS8, lx_CSTOPB = CSTOPB, lx_PARENB = PARENB, lx_PARODD = PARODD, lx_CMSPAR = CMSPAR,
+                      lx_CRTSCTS = CRTSCTS, lx_IXON = IXON, lx_IXOFF = IXOFF, lx_CREAD = CREAD, lx_CLOCAL = CLOCAL,
+                      lx_IGNPAR = IGNPAR, lx_IBSHIFT = IBSHIFT;
+static const int lx_VMIN = VMIN, lx_VTIME = VTIME;
+
+static inline int lx_tty_get(int fd, struct termios2 *_Nonnull t) { return ioctl(fd, LX_TCGETS2, t); }
+/// Takes effect after what was written before has left (TCSETSW2); a non-blocking caller makes sure that nothing is left.
+static inline int lx_tty_set(int fd, const struct termios2 *_Nonnull t) { return ioctl(fd, LX_TCSETSW2, t); }
+/// Bytes that the kernel still holds for the line; -1 when the terminal can't tell.
+static inline int lx_tty_unsent(int fd) {
+  int n = 0;
+  return ioctl(fd, TIOCOUTQ, &n) == 0 ? n : -1;
+}
+/// 1 when the transmitter's shift register is empty, 0 when it isn't, -1 when the driver can't tell (pty).
+static inline int lx_tty_transmitter_empty(int fd) {
+  unsigned int v = 0;
+  return ioctl(fd, TIOCSERGETLSR, &v) == 0 ? (v & TIOCSER_TEMT) != 0 : -1;
+}
+/// `queue`: TCIFLUSH, TCOFLUSH or TCIOFLUSH.
+static inline int lx_tty_flush(int fd, int queue) { return ioctl(fd, TCFLSH, queue); }
+static const int lx_TCIFLUSH = TCIFLUSH, lx_TCOFLUSH = TCOFLUSH, lx_TCIOFLUSH = TCIOFLUSH;
+static inline int lx_tty_exclusive(int fd) { return ioctl(fd, TIOCEXCL, 0); }
+/// Bytes that the port or the kernel lost so far (overruns); -1 when the driver doesn't count.
+static inline int64_t lx_tty_overruns(int fd) {
+  struct serial_icounter_struct c;
+  memset(&c, 0, sizeof c);
+  return ioctl(fd, TIOCGICOUNT, &c) == 0 ? (int64_t)(uint32_t)c.overrun + (uint32_t)c.buf_overrun : -1;
+}
+/// A new pseudo-terminal's master, non-blocking, unlocked; the slave's path goes to `path`.
+static inline int lx_open_pty(char *_Nonnull path, size_t size) {
+  int fd = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+  if (fd == -1) return -1;
+  if (grantpt(fd) != 0 || unlockpt(fd) != 0 || ptsname_r(fd, path, size) != 0) {
+    int e = errno;
+    close(fd);
+    errno = e;
+    return -1;
+  }
+  return fd;
+}
+
+// ---- systemd's readiness protocol (sd_notify(3)) ---------------------------------------------------------------------------
+
+/// Sends `text` to $NOTIFY_SOCKET, if there is one.
+static inline void lx_notify(const char *_Nonnull text) {
+  const char *path = getenv("NOTIFY_SOCKET");
+  if (!path || (path[0] != '/' && path[0] != '@')) return;
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  size_t length = strlen(path);
+  if (length >= sizeof address.sun_path) return;
+  memcpy(address.sun_path, path, length);
+  if (path[0] == '@') address.sun_path[0] = 0;
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd == -1) return;
+  (void)sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&address,
+               (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
+  close(fd);
+}

@@ -1,0 +1,25 @@
+import CLinux
+
+/// An error number of the kernel, thrown as it is. Whoever prints it adds what was being done to what.
+public struct Errno: Error, Equatable, Sendable {
+  /// As in `<asm-generic/errno.h>`, or what this machine's kernel uses instead.
+  public let code: Int32
+
+  public init(_ code: Int32) { self.code = code }
+
+  /// What the last failed call left in `errno`.
+  public static var last: Errno { Errno(lx_errno()) }
+
+  /// strerror(3): "Permission denied".
+  public var text: String { unsafe String(cString: lx_strerror(code)) }
+
+  public static var noSuchFile: Errno { Errno(ENOENT) }
+  public static var fileTooBig: Errno { Errno(EFBIG) }
+}
+
+/// The call's result, or the error that it left in `errno` when it is negative.
+@inline(__always)
+public func check(_ result: Int32) throws(Errno) -> Int32 {
+  guard result >= 0 else { throw .last }
+  return result
+}

@@ -1,0 +1,87 @@
+import CLinux
+
+/// An open file that closes itself.
+public struct FileDescriptor: ~Copyable, Sendable {
+  public let number: Int32
+
+  /// Takes over `number`.
+  public init(owning number: Int32) { self.number = number }
+
+  deinit { _ = close(number) }
+
+  public enum Access: Sendable { case read, readWrite, createReadWrite }
+
+  /// - Parameter flags: More `O_` flags; `O_CLOEXEC` is always set. New files get mode 0600.
+  public init(opening path: String, _ access: Access, flags: Int32 = 0) throws(Errno) {
+    let mode: Int32 =
+      switch access {
+      case .read: O_RDONLY
+      case .readWrite: O_RDWR
+      case .createReadWrite: O_RDWR | O_CREAT
+      }
+    number = try check(unsafe lx_open(path, mode | flags, 0o600))
+  }
+
+  /// At most `buffer.count` bytes; 0 at the end.
+  public func read(into buffer: inout [UInt8]) throws(Errno) -> Int {
+    while true {
+      let count = unsafe buffer.withUnsafeMutableBytes { unsafe CLinux.read(number, $0.baseAddress, $0.count) }
+      if count >= 0 { return count }
+      guard lx_errno() == EINTR else { throw .last }
+    }
+  }
+
+  /// Writes all of `bytes`, waiting as long as it takes.
+  public func write(all bytes: [UInt8]) throws(Errno) {
+    var done = 0
+    while done < bytes.count {
+      let count = unsafe bytes.withUnsafeBytes { unsafe CLinux.write(number, $0.baseAddress! + done, $0.count - done) }
+      if count >= 0 { done += count } else if lx_errno() != EINTR { throw .last }
+    }
+  }
+}
+
+/// The whole of a file, of at most `limit` bytes. Reads on past what `stat` says: files of /proc and /sys claim size 0.
+///
+/// - Throws: `Errno.fileTooBig` when there is more than `limit`.
+public func readFile(_ path: String, limit: Int) throws(Errno) -> [UInt8] {
+  let file = try FileDescriptor(opening: path, .read)
+  var content: [UInt8] = []
+  var buffer = [UInt8](repeating: 0, count: 65536)
+  while true {
+    let count = try file.read(into: &buffer)
+    if count == 0 { return content }
+    guard content.count + count <= limit else { throw .fileTooBig }
+    content += buffer[..<count]
+  }
+}
+
+/// Names in a directory but "." and "..", in no order. `limit` bounds how many.
+public func listDirectory(_ path: String, limit: Int) throws(Errno) -> [String] {
+  guard let directory = unsafe opendir(path) else { throw .last }
+  defer { unsafe _ = closedir(directory) }
+  var names: [String] = []
+  while let entry = unsafe readdir(directory) {
+    let name = unsafe String(cString: lx_entry_name(entry))
+    if sameText(name, ".") || sameText(name, "..") { continue }
+    guard names.count < limit else { throw .fileTooBig }
+    names.append(name)
+  }
+  return names
+}
+
+public enum FileKind: Sendable { case none, regular, directory, other }
+
+/// What `path` names, following links.
+public func fileKind(_ path: String) -> FileKind {
+  let mode = unsafe lx_path_mode(path)
+  if mode == 0 { return .none }
+  return lx_is_regular(mode) != 0 ? .regular : lx_is_directory(mode) != 0 ? .directory : .other
+}
+
+/// The path without links, "." and ".."; nil when it names nothing.
+public func realPath(_ path: String) -> String? {
+  guard let found = unsafe realpath(path, nil) else { return nil }
+  defer { unsafe free(found) }
+  return unsafe String(cString: found)
+}

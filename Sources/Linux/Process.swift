@@ -1,0 +1,37 @@
+import CLinux
+
+/// This process's arguments, its name first. From /proc, because Embedded Swift has no `CommandLine`.
+public func processArguments() -> [String] {
+  guard var bytes = try? readFile("/proc/self/cmdline", limit: 4 << 20) else { return [] }
+  if bytes.last == 0 { bytes.removeLast() }
+  return String(decoding: bytes, as: UTF8.self).parts(separatedBy: 0)
+}
+
+public func environment(_ name: String) -> String? {
+  guard let value = unsafe getenv(name) else { return nil }
+  return unsafe String(cString: value)
+}
+
+public func exitProcess(_ status: Int32) -> Never { exit(status) }
+
+public var userID: UInt32 { geteuid() }
+
+/// How many processors this process may use. Spinning makes sense from two on.
+public var processorCount: Int { Int(lx_processor_count()) }
+
+/// Nanoseconds that never go back (CLOCK_MONOTONIC). Each guest has its own: no such number crosses a link.
+@inline(__always)
+public func monotonicNanoseconds() -> UInt64 { lx_now_ns() }
+
+public func sleepNanoseconds(_ duration: UInt64) { lx_sleep_ns(duration) }
+
+@inline(__always)
+public func spinHint() { lx_spin_hint() }
+
+/// A number nobody else can guess, never 0.
+public func randomSession() -> UInt32 {
+  while true {
+    let value = lx_random()
+    if value != 0 { return value }
+  }
+}
