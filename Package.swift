@@ -17,11 +17,11 @@ let package = Package(
   targets: [
     // The layers, lowest first; each may name only what stands above it in this list.
     .target(name: "CLinux"),
-    .target(name: "RingBuffer", dependencies: ["CLinux"], swiftSettings: rules),
+    .target(name: "RingBuffer", swiftSettings: rules + [.enableExperimentalFeature("Lifetimes")]),
     .target(name: "Linux", dependencies: ["CLinux"], swiftSettings: rules),
     .target(name: "DeviceTree", dependencies: ["Linux"], swiftSettings: rules),
-    .target(name: "SharedMemory", dependencies: ["CLinux", "Linux", "RingBuffer"], swiftSettings: rules),
     .target(name: "Partition", dependencies: ["DeviceTree", "Linux"], swiftSettings: rules),
+    .target(name: "SharedMemory", dependencies: ["CLinux", "Linux", "Partition", "RingBuffer"], swiftSettings: rules),
     .target(name: "BrokerProtocol", swiftSettings: rules),
     .target(
       name: "GuestAgent",
@@ -30,7 +30,14 @@ let package = Package(
       name: "OwnerService",
       dependencies: ["BrokerProtocol", "CLinux", "Linux", "Partition", "RingBuffer", "SharedMemory"],
       swiftSettings: rules),
-    .executableTarget(name: "GuestAgentCLI", dependencies: ["GuestAgent"], swiftSettings: rules),
-    .executableTarget(name: "brokerd", dependencies: ["OwnerService"], swiftSettings: rules),
+    .executableTarget(
+      name: "GuestAgentCLI", dependencies: ["BrokerProtocol", "GuestAgent", "Linux", "Partition", "RingBuffer", "SharedMemory"],
+      swiftSettings: rules),
+    .executableTarget(
+      name: "brokerd", dependencies: ["BrokerProtocol", "CLinux", "Linux", "OwnerService", "Partition", "RingBuffer", "SharedMemory"], swiftSettings: rules),
+    .executableTarget(
+      name: "Benchmarks",
+      dependencies: ["BrokerProtocol", "CLinux", "GuestAgent", "Linux", "OwnerService", "Partition", "RingBuffer", "SharedMemory"],
+      path: "Benchmarks", swiftSettings: hostRules),
   ],
   swiftLanguageModes: [.v6])

@@ -13,7 +13,11 @@ public struct Errno: Error, Equatable, Sendable {
   /// strerror(3): "Permission denied".
   public var text: String { unsafe String(cString: lx_strerror(code)) }
 
+  /// EACCES or EPERM.
+  public var isPermission: Bool { code == EACCES || code == EPERM }
+
   public static var noSuchFile: Errno { Errno(ENOENT) }
+  public static var io: Errno { Errno(EIO) }
   public static var fileTooBig: Errno { Errno(EFBIG) }
 }
 

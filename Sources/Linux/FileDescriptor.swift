@@ -7,6 +7,7 @@ public struct FileDescriptor: ~Copyable, Sendable {
   /// Takes over `number`.
   public init(owning number: Int32) { self.number = number }
 
+  @inlinable
   deinit { _ = close(number) }
 
   public enum Access: Sendable { case read, readWrite, createReadWrite }
@@ -23,21 +24,18 @@ public struct FileDescriptor: ~Copyable, Sendable {
   }
 
   /// At most `buffer.count` bytes; 0 at the end.
-  public func read(into buffer: inout [UInt8]) throws(Errno) -> Int {
-    while true {
-      let count = unsafe buffer.withUnsafeMutableBytes { unsafe CLinux.read(number, $0.baseAddress, $0.count) }
-      if count >= 0 { return count }
-      guard lx_errno() == EINTR else { throw .last }
-    }
-  }
+  public func read(into buffer: inout [UInt8]) throws(Errno) -> Int { try readSome(number, into: &buffer) }
 
-  /// Writes all of `bytes`, waiting as long as it takes.
-  public func write(all bytes: [UInt8]) throws(Errno) {
-    var done = 0
-    while done < bytes.count {
-      let count = unsafe bytes.withUnsafeBytes { unsafe CLinux.write(number, $0.baseAddress! + done, $0.count - done) }
-      if count >= 0 { done += count } else if lx_errno() != EINTR { throw .last }
-    }
+}
+
+/// At most `buffer.count` bytes of standard input; 0 at its end.
+public func readStandardInput(into buffer: inout [UInt8]) throws(Errno) -> Int { try readSome(0, into: &buffer) }
+
+private func readSome(_ number: Int32, into buffer: inout [UInt8]) throws(Errno) -> Int {
+  while true {
+    let count = unsafe buffer.withUnsafeMutableBytes { unsafe CLinux.read(number, $0.baseAddress, $0.count) }
+    if count >= 0 { return count }
+    guard lx_errno() == EINTR else { throw .last }
   }
 }
 

@@ -23,6 +23,7 @@ public struct FixedArray<Element: ~Copyable>: ~Copyable {
     self.count = count
   }
 
+  @inlinable
   deinit {
     unsafe base.deinitialize(count: count)
     unsafe base.deallocate()

@@ -18,8 +18,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -45,6 +47,9 @@ static inline int lx_errno(void) { return errno; }
 static inline const char *_Nonnull lx_strerror(int code) { return strerror(code); }
 static inline int lx_exit_status(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
 
+/// The calling process is killed when its parent ends, however that ends.
+static inline int lx_die_with_parent(void) { return prctl(PR_SET_PDEATHSIG, SIGKILL); }
+
 // ---- Processor -------------------------------------------------------------------------------------------------------
 
 /// Tells the processor that this is a spin loop. One instruction.
@@ -60,10 +65,10 @@ static inline void lx_spin_hint(void) {
 #endif
 }
 
-/// How many processors this process may run on.
+/// How many processors this kernel runs on.
 static inline int lx_processor_count(void) {
-  cpu_set_t set;
-  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+  long n = sysconf(_SC_NPROCESSORS_ONLN);
+  return n > 0 ? (int)n : 1;
 }
 
 /// Ties the calling thread to the n-th processor that it may run on.
@@ -124,6 +129,10 @@ static inline uint32_t lx_file_mode(int fd) {
   struct stat s;
   return fstat(fd, &s) == 0 ? (uint32_t)s.st_mode : 0;
 }
+static inline uint32_t lx_file_owner(int fd) {
+  struct stat s;
+  return fstat(fd, &s) == 0 ? (uint32_t)s.st_uid : UINT32_MAX;
+}
 static inline int lx_is_regular(uint32_t mode) { return S_ISREG(mode); }
 static inline int lx_is_directory(uint32_t mode) { return S_ISDIR(mode); }
 /// st_mode of the file that `path` names, following links; 0 when there is none.
@@ -179,16 +188,26 @@ static inline int lx_epoll_set(int epoll, int fd, uint32_t events, uint64_t tag,
 }
 static inline int lx_epoll_remove(int epoll, int fd) { return epoll_ctl(epoll, EPOLL_CTL_DEL, fd, 0); }
 
-/// Waits at most `ns`; at least as finely as the kernel can (epoll_pwait2 from Linux 5.11 on, else milliseconds).
-static inline int lx_epoll_wait(int epoll, struct epoll_event *_Nonnull events, int count, uint64_t ns) {
+/// What happened: the tag that `lx_epoll_set` was given, and the events.
+struct lx_event { uint64_t tag; uint32_t events; };
+enum { lx_event_limit = 8 };
+
+/// Waits at most `ns`, as finely as the kernel can (epoll_pwait2 from Linux 5.11 on, else milliseconds). Fills at most
+/// `lx_event_limit` events.
+static inline int lx_epoll_wait(int epoll, struct lx_event *_Nonnull events, uint64_t ns) {
+  struct epoll_event found[lx_event_limit];
+  int count;
 #ifdef SYS_epoll_pwait2
   struct { int64_t s, ns; } t = {(int64_t)(ns / 1000000000u), (int64_t)(ns % 1000000000u)};
-  int r = (int)syscall(SYS_epoll_pwait2, epoll, events, count, &t, (void *)0, (size_t)0);
-  if (r != -1 || errno != ENOSYS) return r;
+  count = (int)syscall(SYS_epoll_pwait2, epoll, found, lx_event_limit, &t, (void *)0, (size_t)0);
+  if (count == -1 && errno == ENOSYS)
 #endif
-  return epoll_wait(epoll, events, count, (int)((ns + 999999) / 1000000));
+    count = epoll_wait(epoll, found, lx_event_limit, (int)((ns + 999999) / 1000000));
+  for (int i = 0; i < count; i++) events[i] = (struct lx_event){found[i].data.u64, found[i].events};
+  return count;
 }
 
+static inline int lx_epoll(void) { return epoll_create1(EPOLL_CLOEXEC); }
 static inline int lx_eventfd(int blocking) { return eventfd(0, EFD_CLOEXEC | (blocking ? 0 : EFD_NONBLOCK)); }
 
 /// SIGINT and SIGTERM no longer end the process but make the returned fd readable. Call before any thread starts.
@@ -202,14 +221,17 @@ static inline int lx_signal_fd(void) {
 }
 static inline void lx_ignore_sigpipe(void) { signal(SIGPIPE, SIG_IGN); }
 
-/// Starts a detached thread; the result is an errno value.
-static inline int lx_thread(void *_Nullable (*_Nonnull body)(void *_Nullable), void *_Nullable context) {
-  pthread_t thread;
+/// Starts a thread with a small stack; the result is an errno value. It takes no signals: the first thread does.
+static inline int lx_thread(pthread_t *_Nonnull thread, void *_Nullable (*_Nonnull body)(void *_Nullable),
+                            void *_Nullable context) {
   pthread_attr_t attributes;
+  sigset_t all, old;
   pthread_attr_init(&attributes);
-  pthread_attr_setstacksize(&attributes, 64 * 1024);
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  int e = pthread_create(&thread, &attributes, body, context);
+  pthread_attr_setstacksize(&attributes, 256 * 1024);
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &old);
+  int e = pthread_create(thread, &attributes, body, context);
+  pthread_sigmask(SIG_SETMASK, &old, 0);
   pthread_attr_destroy(&attributes);
   return e;
 }
@@ -218,16 +240,29 @@ static inline int lx_thread(void *_Nullable (*_Nonnull body)(void *_Nullable), v
 
 // <sys/ioctl.h> and <asm/termbits.h> disagree about struct termios, so the two requests are computed here.
 #define LX_TCGETS2 _IOR('T', 0x2a, struct termios2)
-#define LX_TCSETSW2 _IOW('T', 0x2c, struct termios2)
-static const uint32_t lx_CBAUD = CBAUD, lx_BOTHER = BOTHER, lx_CSIZE = CSIZE, lx_CS5 = CS5, lx_CS6 = CS6, lx_CS7 = CS7,
+#define LX_TCSETS2 _IOW('T', 0x2b, struct termios2)
+static const uint32_t lx_CBAUD = CBAUD, lx_CSIZE = CSIZE, lx_CS5 = CS5, lx_CS6 = CS6, lx_CS7 = CS7,
                       lx_CS8 = CS8, lx_CSTOPB = CSTOPB, lx_PARENB = PARENB, lx_PARODD = PARODD, lx_CMSPAR = CMSPAR,
                       lx_CRTSCTS = CRTSCTS, lx_IXON = IXON, lx_IXOFF = IXOFF, lx_CREAD = CREAD, lx_CLOCAL = CLOCAL,
-                      lx_IGNPAR = IGNPAR, lx_IBSHIFT = IBSHIFT;
-static const int lx_VMIN = VMIN, lx_VTIME = VTIME;
+                      lx_IBSHIFT = IBSHIFT;
 
 static inline int lx_tty_get(int fd, struct termios2 *_Nonnull t) { return ioctl(fd, LX_TCGETS2, t); }
-/// Takes effect after what was written before has left (TCSETSW2); a non-blocking caller makes sure that nothing is left.
-static inline int lx_tty_set(int fd, const struct termios2 *_Nonnull t) { return ioctl(fd, LX_TCSETSW2, t); }
+/// Takes effect at once, also on what was written before.
+static inline int lx_tty_set(int fd, const struct termios2 *_Nonnull t) { return ioctl(fd, LX_TCSETS2, t); }
+/// The CBAUD bits for a speed: its own where <asm/termbits.h> has one, else BOTHER.
+static inline uint32_t lx_speed_bits(uint32_t baud) {
+  switch (baud) {
+    case 50: return B50; case 75: return B75; case 110: return B110; case 134: return B134; case 150: return B150;
+    case 200: return B200; case 300: return B300; case 600: return B600; case 1200: return B1200;
+    case 1800: return B1800; case 2400: return B2400; case 4800: return B4800; case 9600: return B9600;
+    case 19200: return B19200; case 38400: return B38400; case 57600: return B57600; case 115200: return B115200;
+    case 230400: return B230400; case 460800: return B460800; case 500000: return B500000; case 576000: return B576000;
+    case 921600: return B921600; case 1000000: return B1000000; case 1152000: return B1152000;
+    case 1500000: return B1500000; case 2000000: return B2000000; case 2500000: return B2500000;
+    case 3000000: return B3000000; case 3500000: return B3500000; case 4000000: return B4000000;
+    default: return BOTHER;
+  }
+}
 /// Bytes that the kernel still holds for the line; -1 when the terminal can't tell.
 static inline int lx_tty_unsent(int fd) {
   int n = 0;

@@ -1,0 +1,61 @@
+/// Operations of class `broker`: about the owner itself (Spec 4 §6).
+public enum BrokerOperation: UInt8, Sendable {
+  /// Returns the data it was given.
+  case ping = 0
+  /// Data: a peripheral's name. Returns a `DirectoryEntry`.
+  case find = 1
+  /// `argument0`: how many entries to skip. Returns as many `DirectoryEntry` as fit, of what this borrower was granted;
+  /// `value` is how many there are in all.
+  case directory = 2
+}
+
+/// A peripheral that the owner offers to this borrower (Spec 4 §6).
+public struct DirectoryEntry: Sendable {
+  /// What requests say to mean it, as long as this session lasts.
+  public var number: UInt16
+  /// A `FrameClass`.
+  public var frameClass: UInt8
+  /// Bit 0: may read. Bit 1: may write.
+  public var access: UInt8
+  public var name: String
+
+  public init(number: UInt16, frameClass: FrameClass, access: UInt8, name: String) {
+    self.number = number
+    self.frameClass = frameClass.rawValue
+    self.access = access
+    self.name = name
+  }
+
+  /// Bytes when encoded.
+  public var size: Int { 5 + name.utf8.count }
+
+  /// Takes the entry at `offset` and moves `offset` behind it. Nil at the end, and when there is no well-formed one.
+  public init?(_ bytes: RawSpan, at offset: inout Int) {
+    guard
+      let number = bytes.half(at: offset), let frameClass = bytes.byte(at: offset &+ 2),
+      let access = bytes.byte(at: offset &+ 3), let length = bytes.byte(at: offset &+ 4),
+      let name = bytes.name(at: offset &+ 5, count: Int(length), limit: maximumName)
+    else { return nil }
+    self.number = number
+    self.frameClass = frameClass
+    self.access = access
+    self.name = name
+    offset = offset &+ size
+  }
+
+  /// - Precondition: Room for `size` bytes at `offset`; a name of at most `maximumName` bytes.
+  public func encode(into bytes: inout MutableRawSpan, at offset: Int) {
+    bytes.put(number, at: offset)
+    bytes.put(frameClass, at: offset + 2)
+    bytes.put(access, at: offset + 3)
+    bytes.put(UInt8(truncatingIfNeeded: name.utf8.count), at: offset + 4)
+    var place = offset + 5
+    for byte in name.utf8 {
+      bytes.put(byte, at: place)
+      place += 1
+    }
+  }
+}
+
+/// The name in a `find` request.
+public func decodeName(_ data: RawSpan) -> String? { data.name(at: 0, count: data.byteCount, limit: maximumName) }

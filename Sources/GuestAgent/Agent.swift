@@ -1,0 +1,243 @@
+import BrokerProtocol
+import Linux
+import Partition
+import RingBuffer
+import SharedMemory
+
+/// How an agent reaches its link.
+public struct AgentConfiguration: Sendable {
+  /// The built-in example: the region is a file in /dev/shm, its doorbell a futex.
+  public var isExample: Bool
+  /// `--memory LINK=PATH`
+  public var memory: String?
+  /// How long to wait for an owner to take up the session, in nanoseconds.
+  public var patience: UInt64 = 2_000_000_000
+  /// How long to spin for an answer before sleeping, in nanoseconds. Not used where it can't help.
+  public var spin: UInt64 = 50_000
+
+  public init(isExample: Bool, memory: String? = nil) {
+    self.isExample = isExample
+    self.memory = memory
+  }
+}
+
+/// A borrower's end of one link: one request at a time, each answered or failed by its deadline.
+///
+/// It holds one of the link's channels until it goes; the kernel gives that back if the process dies. When the owner
+/// restarts, the next request begins a new session by itself.
+public struct Agent: ~Copyable {
+  /// How long an owner may be silent before it counts as gone: ten of its heartbeats.
+  public static var ownerTimeout: UInt64 { 2_000_000_000 }
+  /// How much longer than the owner's own limit to wait for its answer.
+  static var grace: UInt64 { 1_000_000_000 }
+
+  /// The link's name and owner, for messages.
+  public let link: Link
+  public let channel: Int
+  var endpoint: Endpoint
+  let doorbell: Doorbell
+  private let mapping: Mapping
+  private let identity: LinkIdentity
+  private let patience: UInt64
+  private let spin: UInt64
+  private var frame: MessageBuffer
+  /// The last answer, header and data.
+  var reply: MessageBuffer
+  private var lastID: UInt32 = 0
+
+  /// Maps the link's region and takes a free channel. Doesn't need an owner yet.
+  public init(_ link: Link, _ configuration: AgentConfiguration) throws(AgentError) {
+    let opened: OpenLink
+    do throws(MappingError) {
+      opened = try OpenLink(link, override: configuration.memory, isExample: configuration.isExample)
+    } catch {
+      throw AgentError(.memory(error), executed: .no)
+    }
+    var free: Int?
+    do throws(Errno) {
+      for index in 0..<opened.layout.channels where try opened.mapping.lock(.channel(index)) {
+        free = index
+        break
+      }
+    } catch {
+      throw AgentError(.system(error), executed: .no)
+    }
+    guard let free else { throw AgentError(.channelsBusy(opened.layout.channels), executed: .no) }
+    self.link = link
+    channel = free
+    mapping = opened.mapping
+    endpoint = Endpoint(mapping.region, layout: opened.layout, channel: free, role: .borrower)
+    doorbell = opened.doorbell
+    identity = LinkIdentity(opened.layout, protocolVersion: protocolVersion)
+    patience = configuration.patience
+    spin = opened.doorbell.spinningHelps ? configuration.spin : 0
+    frame = MessageBuffer(capacity: min(endpoint.producer.maximumMessageSize, Request.size + maximumData))
+    reply = MessageBuffer(capacity: min(endpoint.consumer.maximumMessageSize, Response.size + maximumData))
+    endpoint.start(session: randomSession())
+    doorbell.ring(&endpoint)
+  }
+
+  deinit {
+    endpoint.close()
+    doorbell.wake(endpoint)
+  }
+
+  /// Data that fits into one request, in bytes.
+  public var maximumRequestData: Int { frame.capacity - Request.size }
+
+  /// Data that fits into one response, in bytes.
+  public var maximumResponseData: Int { reply.capacity - Response.size }
+
+  /// The last answer's data.
+  public var replyData: [UInt8] {
+    let bytes = reply.bytes
+    return (Response.size..<max(Response.size, bytes.byteCount)).map {
+      unsafe bytes.unsafeLoad(fromByteOffset: $0, as: UInt8.self)
+    }
+  }
+
+  public var isConnected: Bool { endpoint.state == .established }
+
+  /// Waits until the owner has taken up this session, at most for the configured patience.
+  public mutating func connect() throws(AgentError) {
+    let start = monotonicNanoseconds()
+    let heartbeat = endpoint.peerHeartbeat
+    var alive = start
+    while true {
+      endpoint.beat()
+      switch endpoint.refresh() {
+      case .established: return try checkIdentity()
+      case .lost(let reason?): throw AgentError(.protocolError(reason), executed: .no)
+      case .lost(nil), .none: break
+      }
+      if endpoint.state == .established { return }
+      let now = monotonicNanoseconds()
+      if endpoint.peerHeartbeat != heartbeat { alive = now }
+      guard now &- start < patience else {
+        if endpoint.peerSession != 0 { try checkIdentity() }
+        throw AgentError(alive == start ? .noOwner(silentFor: now &- start) : .noAnswer(after: now &- start), executed: .no)
+      }
+      if spin > 0, now &- start < spin { spinHint() } else { doorbell.sleep(&endpoint, atMost: 10_000_000) }
+    }
+  }
+
+  private func checkIdentity() throws(AgentError) {
+    let theirs = LinkIdentity(reading: mapping.region)
+    guard theirs != identity else { return }
+    func mismatch(_ what: String, _ ours: UInt32, _ theirs: UInt32) -> AgentError? {
+      ours == theirs ? nil : AgentError(.layoutMismatch("\(what) \(theirs), here \(ours)"), executed: .no)
+    }
+    if let error = mismatch("magic", identity.magic, theirs.magic) { throw error }
+    if let error = mismatch("layout version", identity.layoutVersion, theirs.layoutVersion) { throw error }
+    if let error = mismatch("protocol version", identity.protocolVersion, theirs.protocolVersion) { throw error }
+    if let error = mismatch("region size", identity.size, theirs.size) { throw error }
+    if let error = mismatch("channels", identity.channels, theirs.channels) { throw error }
+    if let error = mismatch("ring lines", identity.lines, theirs.lines) { throw error }
+  }
+
+  /// Sends a request with data and waits for its answer, whose data is then in `replyData`.
+  ///
+  /// - Parameters:
+  ///   - request: Its id is set here. Its timeout, in milliseconds, bounds the wait: the owner keeps to it.
+  ///   - data: At most `maximumRequestData` bytes.
+  /// - Throws: `AgentError`, whose `executed` tells whether the request reached the device.
+  /// - Complexity: no allocation, no lock; no system call as long as the owner is awake and answers while this side spins.
+  @inline(__always)
+  public mutating func call(_ request: Request, data: RawSpan) throws(AgentError) -> Response {
+    if endpoint.state != .established || endpoint.needsHandshake { try connect() }
+    guard data.byteCount <= maximumRequestData else {
+      throw AgentError(.tooLong(maximum: maximumRequestData), executed: .no)
+    }
+    var request = request
+    lastID &+= 1
+    request.id = lastID
+    var storage = frame.storage
+    request.encode(into: &storage)
+    frame.put(data, at: Request.size)
+    let start = endpoint.producer.position
+    do throws(RingError) {
+      // One request at a time never fills a ring. An owner that took none of so many answers none either.
+      _ = try endpoint.producer.send(frame)
+      doorbell.ringIfNeeded(&endpoint)
+      for _ in 0..<64 {
+        if try endpoint.consumer.receive(into: &reply), let response = response(to: request.id) { return response }
+        spinHint()
+      }
+    } catch {
+      throw poisoned(error.reason)
+    }
+    return try awaitResponse(request, start: start)
+  }
+
+  /// The response in `reply`, if it answers request `id`. An answer to an earlier request, given up since, is dropped.
+  @inline(__always)
+  private func response(to id: UInt32) -> Response? {
+    guard let response = Response(reply.bytes), response.id == id else { return nil }
+    return response
+  }
+
+  private mutating func poisoned(_ reason: PoisonReason) -> AgentError {
+    endpoint.poison(reason)
+    endpoint.start(session: randomSession())
+    doorbell.ring(&endpoint)
+    return AgentError(.protocolError(reason), executed: .maybe)
+  }
+
+  /// Waits for the answer with an eye on the clock and on the owner's pulse.
+  @inline(never)
+  private mutating func awaitResponse(_ request: Request, start: UInt32) throws(AgentError) -> Response {
+    let begin = monotonicNanoseconds()
+    let limit = UInt64(request.timeout) &* 1_000_000 &+ Self.grace &+ Self.ownerTimeout
+    var heartbeat = endpoint.peerHeartbeat
+    var alive = begin
+    var looks = 0
+    while true {
+      do throws(RingError) {
+        if try endpoint.consumer.receive(into: &reply) {
+          if let response = response(to: request.id) { return response }
+          continue
+        }
+      } catch {
+        throw poisoned(error.reason)
+      }
+      looks &+= 1
+      if looks & 15 != 0 {
+        spinHint()
+        continue
+      }
+      let now = monotonicNanoseconds()
+      if endpoint.needsHandshake { return try lost(request, start: start) }
+      let beat = endpoint.peerHeartbeat
+      if beat != heartbeat {
+        heartbeat = beat
+        alive = now
+      }
+      if now &- alive > Self.ownerTimeout { throw giveUp(.ownerSilent(silentFor: now &- alive), start: start) }
+      if now &- begin > limit { throw giveUp(.noAnswer(after: now &- begin), start: start) }
+      if now &- begin >= spin {
+        endpoint.beat()
+        doorbell.sleep(&endpoint, atMost: Doorbell.backstop)
+        looks = 15  // one look for each sleep
+      }
+    }
+  }
+
+  private mutating func giveUp(_ reason: AgentError.Reason, start: UInt32) -> AgentError {
+    let never = endpoint.giveUp(messageAt: start, session: randomSession())
+    doorbell.ring(&endpoint)
+    return AgentError(reason, executed: never ? .no : .maybe)
+  }
+
+  /// The session is over. The answer may have been the owner's last word.
+  private mutating func lost(_ request: Request, start: UInt32) throws(AgentError) -> Response {
+    do throws(RingError) {
+      while try endpoint.consumer.receive(into: &reply) {
+        if let response = response(to: request.id) { return response }
+      }
+    } catch {
+      // What a successor left half-made is no answer.
+    }
+    if let reason = endpoint.peerRefusal { throw giveUp(.protocolError(reason), start: start) }
+    throw giveUp(.connectionReset, start: start)
+  }
+}

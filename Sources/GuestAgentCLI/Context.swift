@@ -1,0 +1,83 @@
+import GuestAgent
+import Linux
+import Partition
+
+/// What every command needs: this guest's partition, and how to reach its links.
+struct Context {
+  let partition: Partition
+  let isExample: Bool
+  let memory: [Assignment]
+  let patience: UInt64
+  let json: Bool
+
+  /// Takes the options that every command has.
+  init(_ arguments: inout Arguments) throws(Failure) {
+    let deviceTree: String?
+    let guest: String
+    do throws(UsageError) {
+      deviceTree = try arguments.value("--device-tree", "-t")
+      guest = try arguments.value("--guest", "-g") ?? "guest2"
+      var memory: [Assignment] = []
+      for text in try arguments.values("--memory") {
+        guard let assignment = Assignment(text) else { throw UsageError("--memory \(text) is not of the form LINK=PATH") }
+        memory.append(assignment)
+      }
+      self.memory = memory
+      let wait = try arguments.value("--wait") ?? "2s"
+      guard let patience = parseDuration(wait) else { throw UsageError("--wait \(wait) is no duration; try 5s") }
+      self.patience = patience
+    } catch {
+      throw Failure(error)
+    }
+    json = arguments.flag("--json")
+    let source: TreeSource
+    do throws(LoadError) {
+      (partition, source) = try Partition.load(deviceTree: deviceTree, builtInGuest: guest)
+    } catch {
+      throw Failure(error.text, error.exitCode)
+    }
+    if case .builtIn = source { isExample = true } else { isExample = false }
+    for note in partition.notes { printError("guestagent: \(note)") }
+    if isExample {
+      printError("guestagent: no guestbroker node in this machine's device tree: using the built-in example partition as \(partition.guestName)")
+    }
+    let links = partition.links.map { $0.name }
+    if let unknown = memory.first(where: { name in !links.contains { sameText($0, name.name) } }) {
+      throw Failure("--memory names link \(unknown.name), which this device tree doesn't have; it has \(joined(links))", .config)
+    }
+  }
+
+  /// The import with this name.
+  func peripheral(_ name: String) throws(Failure) -> Import {
+    if let found = partition.imports.first(where: { sameText($0.name, name) }) { return found }
+    let names = partition.imports.map { $0.name }
+    if let own = partition.exports.first(where: { sameText($0.name, name) }) {
+      throw Failure("\(own.name) is this guest's own (\(partition.guestName)); use it directly", .noHost)
+    }
+    var sentence = "unknown peripheral '\(name)': \(partition.guestName) imports \(joined(names))"
+    if let near = nearest(name, in: names) { sentence += "; did you mean \(near)?" }
+    throw Failure(sentence, .noHost)
+  }
+
+  func link(of peripheral: Import) -> Link { partition.links[peripheral.link] }
+
+  func open(_ link: Link) throws(Failure) -> Agent {
+    var configuration = AgentConfiguration(isExample: isExample, memory: memory.path(for: link.name))
+    configuration.patience = patience
+    do throws(AgentError) {
+      return try Agent(link, configuration)
+    } catch {
+      throw Failure(error, link.name, link, guest: partition.guestName)
+    }
+  }
+
+  func failure(_ error: AgentError, _ subject: String, _ link: Link) -> Failure {
+    Failure(error, subject, link, guest: partition.guestName)
+  }
+}
+
+/// "uart1, uart2", or "nothing".
+func joined(_ names: [String]) -> String {
+  guard let first = names.first else { return "nothing" }
+  return names.dropFirst().reduce(first) { "\($0), \($1)" }
+}

@@ -1,0 +1,88 @@
+import BrokerProtocol
+import GuestAgent
+import Linux
+import Partition
+import RingBuffer
+import SharedMemory
+
+/// Why the program ends: one sentence that names the thing and the remedy.
+struct Failure: Error {
+  let sentence: String
+  let exitCode: ExitCode
+  /// For --json: what was known when it ended.
+  var json: String?
+
+  init(_ sentence: String, _ exitCode: ExitCode) {
+    self.sentence = sentence
+    self.exitCode = exitCode
+  }
+
+  init(_ error: UsageError) { self.init(error.text, .usage) }
+
+  /// - Parameter subject: What was asked for: "uart2", or the link's name.
+  init(_ error: AgentError, _ subject: String, _ link: Link, guest: String) {
+    let owner = link.peerName
+    let wasExecuted =
+      switch error.executed {
+      case .no: "it was not executed"
+      case .maybe: "whether it was executed is unknown"
+      case .yes: "it was executed in part"
+      }
+    let owned = sameText(subject, link.name) ? "link \(link.name)" : "\(subject) is owned by \(owner), which"
+    switch error.reason {
+    case .memory(let memory):
+      let code: ExitCode
+      switch memory {
+      case .badLayout, .tooSmall: code = .config
+      default: code = memory.isPermission ? .noPermission : .cantCreate
+      }
+      self.init("link \(link.name): \(memory.text)", code)
+    case .layoutMismatch(let what):
+      self.init(
+        "link \(link.name): \(owner) uses \(what); both guests need the same version of GuestBroker and device trees that agree",
+        .proto)
+    case .channelsBusy(let count):
+      self.init(
+        "link \(link.name): all \(count) channels are in use by other processes of this guest; end one, or raise channels in both device trees",
+        .tempFail)
+    case .noOwner(let silent):
+      let who = sameText(subject, link.name) ? "\(owner) does not answer on \(owned)" : "\(owned) does not answer on link \(link.name)"
+      self.init("\(who) (no heartbeat for \(durationText(silent))); is brokerd running there?", .unavailable)
+    case .ownerSilent(let silent):
+      self.init(
+        "\(subject): \(owner) fell silent in the middle (no heartbeat for \(durationText(silent))); \(wasExecuted). Is brokerd still running there?",
+        .unavailable)
+    case .connectionReset:
+      self.init("\(subject): brokerd on \(owner) ended or restarted in the middle; \(wasExecuted)", .unavailable)
+    case .noAnswer(let after):
+      self.init("\(subject): \(owner) lives but did not answer within \(durationText(after)); \(wasExecuted)", .tempFail)
+    case .protocolError(let reason):
+      self.init("link \(link.name): the protocol was broken (\(reason.text)); \(wasExecuted). Are both sides the same version?", .proto)
+    case .refused(let status): self.init(status, error, subject, owner, guest, wasExecuted)
+    case .tooLong(let maximum): self.init("\(subject): more than \(maximum) bytes in one message", .usage)
+    case .system(let errno): self.init("the system refused: \(errno.text)", .osError)
+    }
+  }
+
+  private init(
+    _ status: Status, _ error: AgentError, _ subject: String, _ owner: String, _ guest: String, _ wasExecuted: String
+  ) {
+    switch status {
+    case .access:
+      self.init(
+        "\(subject): \(owner) has not granted this to \(guest); its export's clients and access say what it grants (see 'guestagent list')",
+        .noPermission)
+    case .noDevice:
+      self.init("\(subject): \(owner) has no such peripheral now; is it exported there, and its device present?", .noHost)
+    case .timedOut:
+      self.init(
+        "\(subject): the device took nothing more before the deadline (\(error.done) bytes written); is its flow control or far end blocked?",
+        .tempFail)
+    case .busy: self.init("\(subject): the device is in use on \(owner)", .tempFail)
+    case .canceled: self.init("\(subject): \(owner) cancelled it, because brokerd ends or the line was flushed; \(wasExecuted)", .tempFail)
+    case .invalid: self.init("\(subject): the device on \(owner) can't do that", .dataError)
+    case .notSupported: self.init("\(subject): brokerd on \(owner) doesn't know this operation; is it an older version?", .proto)
+    default: self.init("\(subject): the device on \(owner) failed (\(status.name)); \(wasExecuted)", .ioError)
+    }
+  }
+}

@@ -1,0 +1,296 @@
+import BrokerProtocol
+import GuestAgent
+import Linux
+import Partition
+
+/// `guestagent uart write|read|config|flush`
+func uart(_ arguments: inout Arguments, wantsHelp: Bool) throws(Failure) {
+  guard let command = arguments.command() else {
+    if wantsHelp { return printLine(uartHelp) }
+    throw Failure("uart: a command is missing: write, read, config or flush", .usage)
+  }
+  if sameText(command, "write") {
+    wantsHelp ? printLine(uartWriteHelp) : try write(&arguments)
+  } else if sameText(command, "read") {
+    wantsHelp ? printLine(uartReadHelp) : try read(&arguments)
+  } else if sameText(command, "config") {
+    wantsHelp ? printLine(uartConfigHelp) : try configure(&arguments)
+  } else if sameText(command, "flush") {
+    wantsHelp ? printLine(uartFlushHelp) : try flush(&arguments)
+  } else {
+    throw Failure("uart: unknown command '\(command)'; there are write, read, config and flush", .usage)
+  }
+}
+
+/// An imported UART and the way to its owner.
+private struct Connection: ~Copyable {
+  let context: Context
+  let name: String
+  let link: Link
+  var agent: Agent
+  let uart: UART
+
+  init(_ context: Context, _ name: String) throws(Failure) {
+    let peripheral = try context.peripheral(name)
+    let link = context.link(of: peripheral)
+    var agent = try context.open(link)
+    do throws(AgentError) {
+      uart = try UART(peripheral.remoteName, via: &agent)
+    } catch {
+      throw context.failure(error, name, link)
+    }
+    self.context = context
+    self.name = name
+    self.link = link
+    self.agent = agent
+  }
+
+  func failure(_ error: AgentError) -> Failure {
+    var failure = context.failure(error, name, link)
+    if context.json {
+      var object = JSONObject()
+      object.add("peripheral", name)
+      object.add("owner", link.peerName)
+      object.add("bytes", error.done)
+      object.add("executed", error.executed.name)
+      object.add("error", failure.sentence)
+      failure.json = object.text
+    }
+    return failure
+  }
+
+  /// A result to add to, for --json.
+  func object() -> JSONObject {
+    var object = JSONObject()
+    object.add("peripheral", name)
+    object.add("owner", link.peerName)
+    return object
+  }
+}
+
+/// The operands of a command: the peripheral's name and what `rest` allows.
+private func operands(_ arguments: Arguments, _ command: StaticString, atMost: Int) throws(Failure) -> (String, [String]) {
+  let all: [String]
+  do throws(UsageError) {
+    all = try arguments.operands()
+  } catch {
+    throw Failure(error)
+  }
+  guard let name = all.first else { throw Failure("uart \(command): which UART? Name one ('guestagent list' shows them)", .usage) }
+  if all.count > 1 + atMost { throw Failure("uart \(command): unexpected argument '\(all[1 + atMost])'", .usage) }
+  return (name, Array(all.dropFirst()))
+}
+
+/// `--timeout`, in milliseconds; nil when it isn't given.
+private func timeout(_ arguments: inout Arguments) throws(Failure) -> UInt32? {
+  do throws(UsageError) {
+    guard let text = try arguments.value("--timeout") else { return nil }
+    guard let duration = parseDuration(text) else { throw UsageError("--timeout \(text) is no duration; try 500ms") }
+    return UInt32(clamping: (duration + 999_999) / 1_000_000)
+  } catch {
+    throw Failure(error)
+  }
+}
+
+// ---- write -----------------------------------------------------------------------------------------------------------
+
+private func write(_ arguments: inout Arguments) throws(Failure) {
+  let context = try Context(&arguments)
+  let patience = try timeout(&arguments) ?? 5000
+  let isHex = arguments.flag("--hex")
+  let drain = !arguments.flag("--no-drain")
+  let (name, rest) = try operands(arguments, "write", atMost: 1)
+  guard let text = rest.first else {
+    throw Failure("uart write: write what? Give the text, or - for standard input", .usage)
+  }
+  let fromInput = sameText(text, "-") && !isHex
+  var data = Array(text.utf8)
+  if isHex {
+    guard let bytes = parseHex(text) else { throw Failure("uart write: '\(text)' is not an even number of hex digits", .usage) }
+    data = bytes
+  }
+
+  var connection = try Connection(context, name)
+  var total = 0
+  let start = monotonicNanoseconds()
+  do throws(AgentError) {
+    if fromInput {
+      while let part = try readInput() {
+        try connection.uart.write(part, drain: false, timeout: patience, via: &connection.agent)
+        total += part.count
+      }
+      if drain { try connection.uart.write([], drain: true, timeout: patience, via: &connection.agent) }
+    } else {
+      try connection.uart.write(data, drain: drain, timeout: patience, via: &connection.agent)
+      total = data.count
+    }
+  } catch {
+    var error = error
+    error.done += total
+    if total > 0, error.executed == .no { error.executed = .yes }
+    throw connection.failure(error)
+  }
+  let time = monotonicNanoseconds() - start
+  if context.json {
+    var object = connection.object()
+    object.add("bytes", total)
+    object.add("executed", Executed.yes.name)
+    object.add("drained", drain)
+    object.add("ns", time)
+    printLine(object.text)
+  } else {
+    printLine("\(name): \(total) bytes \(drain ? "sent by" : "handed to") \(connection.link.peerName) in \(durationText(time))")
+  }
+}
+
+/// What standard input has next; nil at its end.
+private func readInput() throws(AgentError) -> [UInt8]? {
+  var buffer = [UInt8](repeating: 0, count: 65536)
+  do throws(Errno) {
+    let count = try readStandardInput(into: &buffer)
+    return count == 0 ? nil : Array(buffer[..<count])
+  } catch {
+    throw AgentError(.system(error), executed: .no)
+  }
+}
+
+/// "48656c6c6f", "48 65:6c"; nil when it is none.
+private func parseHex(_ text: String) -> [UInt8]? {
+  var digits: [UInt8] = []
+  for byte in text.utf8 {
+    switch byte {
+    case 0x30...0x39: digits.append(byte - 0x30)
+    case 0x41...0x46: digits.append(byte - 0x41 + 10)
+    case 0x61...0x66: digits.append(byte - 0x61 + 10)
+    case 0x20, 0x3a: continue
+    default: return nil
+    }
+  }
+  guard digits.count % 2 == 0 else { return nil }
+  return stride(from: 0, to: digits.count, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
+}
+
+// ---- read ------------------------------------------------------------------------------------------------------------
+
+private func read(_ arguments: inout Arguments) throws(Failure) {
+  let context = try Context(&arguments)
+  let silence = try timeout(&arguments)
+  var wanted: Int?
+  do throws(UsageError) {
+    if let text = try arguments.value("--count", "-n") {
+      guard let number = parseNumber(text), number > 0, number <= UInt64(Int32.max) else {
+        throw UsageError("-n \(text) is no count of bytes")
+      }
+      wanted = Int(number)
+    }
+  } catch {
+    throw Failure(error)
+  }
+  let (name, _) = try operands(arguments, "read", atMost: 0)
+  var connection = try Connection(context, name)
+  var total = 0
+  var lost: UInt64 = 0
+  var lastByte = monotonicNanoseconds()
+  while wanted.map({ total < $0 }) ?? true {
+    let received: UART.Received
+    // Ask for at most a second: whoever waits for ever should still notice when the owner goes.
+    let quiet = (monotonicNanoseconds() - lastByte) / 1_000_000
+    let slice = silence.map { UInt32(clamping: min(1000, UInt64($0) > quiet ? UInt64($0) - quiet : 0)) } ?? 1000
+    do throws(AgentError) {
+      received = try connection.uart.read(wanted.map { $0 - total } ?? 4096, timeout: slice, via: &connection.agent)
+    } catch {
+      var error = error
+      error.done = total
+      throw connection.failure(error)
+    }
+    if received.lost > 0 {
+      lost += UInt64(received.lost)
+      printError("guestagent: \(name): \(received.lost) bytes were lost before this point (overrun at \(connection.link.peerName))")
+    }
+    if !received.bytes.isEmpty {
+      lastByte = monotonicNanoseconds()
+      total += received.bytes.count
+      if context.json {
+        var object = connection.object()
+        object.add("bytes", received.bytes.count)
+        object.add("lost", UInt64(received.lost))
+        object.add("hex", hex(received.bytes))
+        printLine(object.text)
+      } else if !writeBytes(received.bytes, to: 1) {
+        throw Failure("\(name): cannot write to standard output: \(Errno.last.text)", .ioError)
+      }
+    } else if let silence, (monotonicNanoseconds() - lastByte) / 1_000_000 >= UInt64(silence) {
+      guard let wanted else { break }
+      throw Failure("\(name): \(total) of \(wanted) bytes came before \(durationText(UInt64(silence) * 1_000_000)) of silence", .tempFail)
+    }
+  }
+  if lost > 0 { throw Failure("\(name): \(lost) bytes were lost", .ioError) }
+}
+
+private func hex(_ bytes: [UInt8]) -> String {
+  let digits = Array("0123456789abcdef".utf8)
+  var text: [UInt8] = []
+  for byte in bytes { text += [digits[Int(byte >> 4)], digits[Int(byte & 15)]] }
+  return String(decoding: text, as: UTF8.self)
+}
+
+// ---- config ----------------------------------------------------------------------------------------------------------
+
+private func configure(_ arguments: inout Arguments) throws(Failure) {
+  let context = try Context(&arguments)
+  let patience = try timeout(&arguments) ?? 5000
+  let (name, words) = try operands(arguments, "config", atMost: 4)
+  // Before anything is opened: a wrong word should change nothing.
+  var trial = UARTSettings(baud: 1)
+  for word in words where !trial.apply(word) {
+    throw Failure("uart config: '\(word)' is no setting; try 115200, 9600e71, rtscts, xonxoff or noflow", .usage)
+  }
+  var connection = try Connection(context, name)
+  var settings: UARTSettings
+  do throws(AgentError) {
+    settings = try connection.uart.settings(via: &connection.agent)
+    if !words.isEmpty {
+      for word in words { _ = settings.apply(word) }
+      settings = try connection.uart.configure(settings, timeout: patience, via: &connection.agent)
+    }
+  } catch {
+    if case .refused(.access) = error.reason, !words.isEmpty, connection.uart.entry.access & 2 != 0 {
+      throw Failure("\(name): \(connection.link.peerName) does not allow \(trial.baud) baud; its export's max-baud is lower", .noPermission)
+    }
+    throw connection.failure(error)
+  }
+  guard context.json else { return printLine("\(name): \(settings.text)") }
+  var object = connection.object()
+  object.add("baud", UInt64(settings.baud))
+  object.add("data_bits", Int(settings.dataBits))
+  object.add("parity", settings.parity.name)
+  object.add("stop_bits", Int(settings.stopBits))
+  object.add("rtscts", settings.rtscts)
+  object.add("xonxoff", settings.xonxoff)
+  printLine(object.text)
+}
+
+// ---- flush -----------------------------------------------------------------------------------------------------------
+
+private func flush(_ arguments: inout Arguments) throws(Failure) {
+  let context = try Context(&arguments)
+  let (name, words) = try operands(arguments, "flush", atMost: 1)
+  let which = words.first ?? "both"
+  let input = sameText(which, "in") || sameText(which, "both")
+  let output = sameText(which, "out") || sameText(which, "both")
+  guard input || output else { throw Failure("uart flush: '\(which)' is none of in, out and both", .usage) }
+  var connection = try Connection(context, name)
+  let count: Int
+  do throws(AgentError) {
+    count = try connection.uart.flush(input: input, output: output, via: &connection.agent)
+  } catch {
+    throw connection.failure(error)
+  }
+  if context.json {
+    var object = connection.object()
+    object.add("discarded", count)
+    printLine(object.text)
+  } else {
+    printLine("\(name): \(count) bytes discarded")
+  }
+}

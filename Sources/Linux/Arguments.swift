@@ -1,0 +1,130 @@
+/// A command line, taken apart: each option is asked for by name and removed, what is left are operands.
+///
+/// Long options take a value as `--name value` or `--name=value`; `--` ends the options; `-` is an operand.
+public struct Arguments {
+  private var words: [String]
+  /// Operands behind `--`.
+  private var literal: [String] = []
+
+  public init(_ words: [String]) {
+    self.words = words
+    if let end = words.firstIndex(where: { sameText($0, "--") }) {
+      self.words = Array(words[..<end])
+      literal = Array(words[(end + 1)...])
+    }
+  }
+
+  /// Whether one of `names` is there.
+  public mutating func flag(_ names: String...) -> Bool {
+    let count = words.count
+    words.removeAll { word in names.contains { sameText($0, word) } }
+    return words.count != count
+  }
+
+  /// The value of the last option with one of these names.
+  public mutating func value(_ names: String...) throws(UsageError) -> String? { try take(names).last }
+
+  /// The values of all options with this name, in order.
+  public mutating func values(_ name: String) throws(UsageError) -> [String] { try take([name]) }
+
+  private mutating func take(_ names: [String]) throws(UsageError) -> [String] {
+    var found: [String] = []
+    var index = 0
+    while index < words.count {
+      let word = words[index]
+      if let name = names.first(where: { sameText($0, word) }) {
+        guard index + 1 < words.count else { throw UsageError("\(name) needs a value") }
+        found.append(words[index + 1])
+        words.removeSubrange(index...(index + 1))
+      } else if let name = names.first(where: { $0.hasBytePrefix("--") && word.hasBytePrefix("\($0)=") }) {
+        found.append(word.dropping(name.utf8.count + 1))
+        words.remove(at: index)
+      } else {
+        index += 1
+      }
+    }
+    return found
+  }
+
+  /// The operands: what is left once every option has been asked for.
+  ///
+  /// - Throws: When an option is left: nobody knows it.
+  public func operands() throws(UsageError) -> [String] {
+    if let unknown = words.first(where: { $0.utf8.count > 1 && $0.hasBytePrefix("-") }) {
+      throw UsageError("unknown option \(unknown)")
+    }
+    return words + literal
+  }
+
+  /// Takes the first word as a command, unless it is an option.
+  public mutating func command() -> String? {
+    guard let first = words.first, !first.hasBytePrefix("-") else { return nil }
+    return words.removeFirst()
+  }
+}
+
+/// What is wrong with a command line: a sentence without its full stop.
+public struct UsageError: Error {
+  public let text: String
+  public init(_ text: String) { self.text = text }
+}
+
+/// `NAME=PATH`, as an option takes it.
+public struct Assignment: Sendable {
+  public var name: String
+  public var path: String
+
+  public init(name: String, path: String) {
+    self.name = name
+    self.path = path
+  }
+
+  /// - Returns: Nil unless there is something on both sides of the first '='.
+  public init?(_ text: String) {
+    guard let equals = text.utf8.firstIndex(of: 0x3d) else { return nil }
+    name = String(decoding: Array(text.utf8[..<equals]), as: UTF8.self)
+    path = String(decoding: Array(text.utf8[text.utf8.index(after: equals)...]), as: UTF8.self)
+    if name.utf8.isEmpty || path.utf8.isEmpty { return nil }
+  }
+}
+
+extension [Assignment] {
+  /// The last one counts.
+  public func path(for name: String) -> String? { last { sameText($0.name, name) }?.path }
+}
+
+/// A decimal number; nil when it is none or too large.
+public func parseNumber(_ text: String) -> UInt64? {
+  var value: UInt64 = 0
+  guard !text.utf8.isEmpty else { return nil }
+  for byte in text.utf8 {
+    guard byte >= 0x30, byte <= 0x39 else { return nil }
+    let (product, overflow) = value.multipliedReportingOverflow(by: 10)
+    let (sum, carry) = product.addingReportingOverflow(UInt64(byte - 0x30))
+    if overflow || carry { return nil }
+    value = sum
+  }
+  return value
+}
+
+/// "500ms", "2s", "1.5s", "250us", "3min"; a bare number is seconds. In nanoseconds; at most a day.
+public func parseDuration(_ text: String) -> UInt64? {
+  let bytes = Array(text.utf8)
+  let number = bytes.prefix { $0 >= 0x30 && $0 <= 0x39 || $0 == 0x2e }
+  let unit = String(decoding: bytes[number.count...], as: UTF8.self)
+  let scales: [(String, UInt64)] = [
+    ("", 1_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1000), ("ns", 1), ("min", 60_000_000_000),
+  ]
+  let parts = String(decoding: number, as: UTF8.self).parts(separatedBy: 0x2e)
+  guard
+    let scale = scales.first(where: { sameText($0.0, unit) })?.1, parts.count <= 2, let whole = parseNumber(parts[0]),
+    whole <= 86_400_000_000_000 / scale
+  else { return nil }
+  var nanoseconds = whole * scale
+  if parts.count == 2 {
+    guard parts[1].utf8.count <= 6, let fraction = parseNumber(parts[1]) else { return nil }
+    let divisor = parts[1].utf8.reduce(UInt64(1)) { divisor, _ in divisor * 10 }
+    nanoseconds += fraction * scale / divisor
+  }
+  return nanoseconds <= 86_400_000_000_000 ? nanoseconds : nil
+}

@@ -1,0 +1,171 @@
+import BrokerProtocol
+import Linux
+import RingBuffer
+import SharedMemory
+
+/// One channel of one link, seen from the owner: at most one process of the borrower at a time.
+///
+/// A request is copied into a slot of this client's own before anything looks at it, and stays there until it is answered.
+/// It is taken out of the ring only when a slot and room for its response are free: a client can't make the owner hold
+/// more than its slots, nor wait.
+struct Client: ~Copyable {
+  /// Requests that one client can have under way.
+  static var slotCount: Int { 4 }
+
+  var endpoint: Endpoint
+  let doorbell: Doorbell
+  /// Keeps the region mapped.
+  let mapping: Mapping
+  /// The borrower's guest, by the owner's own device tree: the region says who is asking, not the request.
+  let guest: String
+  let channel: Int
+  /// What this client's guest may do with each served peripheral, by number: bit 0 read, bit 1 write, 0 nothing.
+  let grants: [UInt8]
+
+  var slots: FixedArray<Slot>
+  private var freeSlots: [Int]
+  private var response: MessageBuffer
+  private let maximumResponse: Int
+
+  init(_ link: OpenLink, channel: Int, guest: String, grants: [UInt8]) {
+    endpoint = Endpoint(link.mapping.region, layout: link.layout, channel: channel, role: .owner)
+    doorbell = link.doorbell
+    mapping = link.mapping
+    self.guest = guest
+    self.channel = channel
+    self.grants = grants
+    let size = min(endpoint.producer.maximumMessageSize, Response.size + maximumData)
+    maximumResponse = size
+    response = MessageBuffer(capacity: size)
+    let requestSize = min(endpoint.consumer.maximumMessageSize, Request.size + maximumData)
+    slots = FixedArray(count: Self.slotCount) { _ in Slot(capacity: requestSize) }
+    freeSlots = Array(0..<Self.slotCount)
+  }
+
+  /// Data that fits into one response.
+  var maximumResponseData: Int { maximumResponse - Response.size }
+
+  /// Whether a request waits in the ring for room for its response, which comes without a ring of the doorbell.
+  private var isStalled = false
+
+  /// How long the owner may sleep for this client's sake, in nanoseconds: 0 when there is something to do.
+  var longestSleep: UInt64 {
+    if endpoint.needsHandshake { return 0 }
+    // With all slots taken, what frees one is an event of a device.
+    guard endpoint.state == .established, endpoint.consumer.isReady, !freeSlots.isEmpty else { return .max }
+    return isStalled ? 1_000_000 : 0
+  }
+
+  /// Takes the next request out of the ring into a free slot.
+  ///
+  /// - Returns: The slot, or nil when there is no request, or no place for it or for its response.
+  /// - Throws: What to poison the link with.
+  @inline(__always)
+  mutating func takeRequest() throws(PoisonReason) -> Int? {
+    guard let slot = freeSlots.last, endpoint.consumer.isReady else { return nil }
+    do throws(RingError) {
+      // One response for each request under way and one for this.
+      let reserved = Self.slotCount - freeSlots.count + 1
+      isStalled = !(try endpoint.producer.hasRoom(for: reserved, of: maximumResponse))
+      if isStalled { return nil }
+      guard try endpoint.consumer.receive(into: &slots[slot].message) else { return nil }
+    } catch {
+      throw error.reason
+    }
+    guard let request = slots[slot].parse() else { throw .badFrame }
+    // A sender that gave up meanwhile told its user that this will not happen (Spec 3 §6).
+    guard endpoint.isStillWanted() else { return nil }
+    slots[slot].begin(request)
+    freeSlots.removeLast()
+    return slot
+  }
+
+  /// Answers the request in `slot` and frees it.
+  @inline(__always)
+  mutating func answer(
+    _ slot: Int, _ status: Status = .ok, executed: Executed, count: Int = 0, value: Int = 0
+  ) {
+    answer(slot, status, executed: executed, count: count, value: value, data: 0) { _, _ in }
+  }
+
+  /// Answers the request in `slot`, with `data` bytes that `fill` puts behind the header, from the offset it is given.
+  @inline(__always)
+  mutating func answer(
+    _ slot: Int, _ status: Status = .ok, executed: Executed, count: Int = 0, value: Int = 0, data: Int,
+    _ fill: (inout MutableRawSpan, Int) -> Void
+  ) {
+    let head = Response(
+      id: slots[slot].request.id, status: status, executed: executed, count: UInt32(truncatingIfNeeded: count),
+      value: UInt32(truncatingIfNeeded: value))
+    var storage = response.storage
+    head.encode(into: &storage)
+    fill(&storage, Response.size)
+    response.count = Response.size + data
+    freeSlots.append(slot)
+    do throws(RingError) {
+      // Room was reserved when the request was taken, so that false can't be.
+      _ = try endpoint.producer.send(response)
+      doorbell.ringIfNeeded(&endpoint)
+    } catch {
+      endpoint.poison(error.reason)
+    }
+  }
+
+  /// Wakes the client after a step of the handshake.
+  mutating func ring() { doorbell.ring(&endpoint) }
+
+  /// Forgets the request in `slot`: nobody waits for its answer any more.
+  mutating func drop(_ slot: Int) { freeSlots.append(slot) }
+}
+
+/// A request that was taken, its data, and how far it has come.
+struct Slot: ~Copyable {
+  var message: MessageBuffer
+  private(set) var request = Request(id: 0, frameClass: .broker, operation: 0)
+  /// Bytes that the device took so far.
+  var done = 0
+  /// Monotonic nanoseconds; set when the request has to wait.
+  var deadline: UInt64 = 0
+
+  init(capacity: Int) { message = MessageBuffer(capacity: capacity) }
+
+  func parse() -> Request? { Request(message.bytes) }
+
+  mutating func begin(_ request: Request) {
+    self.request = request
+    done = 0
+    deadline = 0
+  }
+
+  /// The data as a line's settings; nil when they are none.
+  func parseSettings() -> UARTSettings? {
+    let bytes = message.bytes
+    guard bytes.byteCount >= Request.size else { return nil }
+    return UARTSettings(bytes.extracting(Request.size..<bytes.byteCount))
+  }
+
+  /// Writes the data that the device hasn't taken yet.
+  @inline(__always)
+  func write(to driver: UARTDriver) -> DeviceResult { driver.write(message.bytes, from: Request.size + done) }
+
+  /// Bytes of data behind the request's header.
+  var dataCount: Int { message.count - Request.size }
+
+  /// The data behind the request's header, at most `limit` bytes of it.
+  func copyData(limit: Int) -> [UInt8] {
+    let bytes = message.bytes
+    return (0..<min(dataCount, limit)).map { unsafe bytes.unsafeLoad(fromByteOffset: Request.size + $0, as: UInt8.self) }
+  }
+
+  /// When the owner must have answered. A wait is bounded whatever the request says.
+  mutating func startWaiting(now: UInt64) {
+    let limit: UInt32 = 3_600_000
+    deadline = now &+ UInt64(min(request.timeout, limit)) &* 1_000_000
+  }
+}
+
+/// A request that waits: in which client's which slot.
+struct Waiting {
+  var client: Int
+  var slot: Int
+}

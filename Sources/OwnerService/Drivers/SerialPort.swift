@@ -1,0 +1,206 @@
+import BrokerProtocol
+import CLinux
+import Linux
+
+/// A UART that the kernel shows as a terminal: a real one by its path, or a simulated one, of which this side holds a
+/// pseudo-terminal's master and a person may open the slave.
+final class SerialPort {
+  private enum Kind {
+    case real
+    /// The slave is kept open, so that its settings stay and the line never hangs up. The line's settings are kept here:
+    /// a pseudo-terminal knows speeds, but has 8 data bits and no parity whatever it is told.
+    case simulated(slave: Int32, UARTSettings)
+  }
+
+  private(set) var fileDescriptor: Int32
+  private var kind: Kind
+  /// What a person opens.
+  let path: String
+
+  /// Opens a terminal for this process alone (TIOCEXCL), raw, with its speed as it is.
+  ///
+  /// - Throws: EBUSY when somebody else holds it so, ENOTTY when it is no terminal.
+  init(path: String) throws(Errno) {
+    self.path = path
+    kind = .real
+    fileDescriptor = -1
+    try reopen()
+  }
+
+  /// A simulated UART at 115200 8N1.
+  init(simulated: ()) throws(Errno) {
+    var name = [CChar](repeating: 0, count: 64)
+    let master = try check(unsafe lx_open_pty(&name, name.count))
+    path = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let slave: Int32
+    do throws(Errno) {
+      slave = try check(unsafe lx_open(path, O_RDWR | O_NOCTTY, 0))
+    } catch {
+      _ = close(master)
+      throw error
+    }
+    fileDescriptor = master
+    let settings = UARTSettings(baud: 115_200)
+    kind = .simulated(slave: slave, settings)
+    try makeRaw()
+    try configure(settings)
+  }
+
+  deinit {
+    if fileDescriptor >= 0 { _ = close(fileDescriptor) }
+    if case .simulated(let slave, _) = kind { _ = close(slave) }
+  }
+
+  /// A simulated UART has nothing that could fail.
+  func closeDevice() {
+    guard case .real = kind, fileDescriptor >= 0 else { return }
+    _ = close(fileDescriptor)
+    fileDescriptor = -1
+  }
+
+  func reopen() throws(Errno) {
+    guard case .real = kind else { return }
+    closeDevice()
+    // Without O_NONBLOCK the kernel would wait for a carrier here.
+    let opened = try check(unsafe lx_open(path, O_RDWR | O_NOCTTY | O_NONBLOCK, 0))
+    fileDescriptor = opened
+    do throws(Errno) {
+      // TIOCEXCL doesn't keep root out, a lock does (as picocom, minicom and systemd take it).
+      guard flock(opened, LOCK_EX | LOCK_NB) == 0 else { throw lx_errno() == EWOULDBLOCK ? Errno(EBUSY) : .last }
+      try makeRaw()
+      _ = try check(lx_tty_exclusive(opened))
+    } catch {
+      _ = close(opened)
+      fileDescriptor = -1
+      throw error
+    }
+  }
+
+  var text: String {
+    if case .simulated = kind { return "\(path) (simulated)" }
+    return path
+  }
+
+  // ---- Bytes ---------------------------------------------------------------------------------------------------------
+
+  func write(_ bytes: RawSpan, from start: Int) -> DeviceResult {
+    let count = unsafe bytes.withUnsafeBytes { unsafe CLinux.write(fileDescriptor, $0.baseAddress! + start, $0.count - start) }
+    return result(count)
+  }
+
+  /// Reads once, as much as `buffer` has room for in one piece.
+  func read(into buffer: inout ByteQueue) -> DeviceResult {
+    let number = fileDescriptor
+    let count = unsafe buffer.fill { space in unsafe CLinux.read(number, space.baseAddress, space.count) }
+    if count == 0, case .real = kind { return .failed(Errno(ENODEV)) }  // end of file: the line is gone
+    return result(count)
+  }
+
+  private func result(_ count: Int) -> DeviceResult {
+    if count >= 0 { return .done(count) }
+    let errno = Errno.last
+    return errno.code == EAGAIN || errno.code == EINTR ? .wouldBlock : .failed(errno)
+  }
+
+  /// For a simulated UART the bytes have left when the pseudo-terminal has them.
+  var unsent: Int {
+    guard case .real = kind else { return 0 }
+    let queued = lx_tty_unsent(fileDescriptor)
+    if queued > 0 { return Int(queued) }
+    return lx_tty_transmitter_empty(fileDescriptor) == 0 ? 1 : 0
+  }
+
+  var overruns: UInt32 {
+    guard case .real = kind else { return 0 }
+    let count = lx_tty_overruns(fileDescriptor)
+    return count < 0 ? 0 : UInt32(truncatingIfNeeded: count)
+  }
+
+  func flush(input: Bool, output: Bool) {
+    let queue = input && output ? lx_TCIOFLUSH : input ? lx_TCIFLUSH : lx_TCOFLUSH
+    _ = lx_tty_flush(fileDescriptor, queue)
+  }
+
+  // ---- Settings (ioctl_tty(2): termios2, any speed) ------------------------------------------------------------------
+
+  /// The end that has the line's settings.
+  private var settingsDescriptor: Int32 {
+    switch kind {
+    case .real: fileDescriptor
+    case .simulated(let slave, _): slave
+    }
+  }
+
+  private func readTermios() throws(Errno) -> termios2 {
+    var t = termios2()
+    _ = try check(unsafe lx_tty_get(settingsDescriptor, &t))
+    return t
+  }
+
+  /// Bytes pass as they are, in both directions.
+  private func makeRaw() throws(Errno) {
+    var t = try readTermios()
+    t.c_iflag = 0
+    t.c_oflag = 0
+    t.c_lflag = 0
+    t.c_cflag = (t.c_cflag & ~(lx_CSIZE | lx_PARENB)) | lx_CS8 | lx_CREAD | lx_CLOCAL
+    _ = try check(unsafe lx_tty_set(settingsDescriptor, &t))
+  }
+
+  var settings: UARTSettings {
+    get throws(Errno) {
+      if case .simulated(_, let settings) = kind { return settings }
+      let t = try readTermios()
+      let size = t.c_cflag & lx_CSIZE
+      let parity: UARTSettings.Parity =
+        if t.c_cflag & lx_PARENB == 0 { .none } else if t.c_cflag & lx_CMSPAR != 0 {
+          t.c_cflag & lx_PARODD != 0 ? .mark : .space
+        } else { t.c_cflag & lx_PARODD != 0 ? .odd : .even }
+      return UARTSettings(
+        baud: t.c_ospeed, dataBits: size == lx_CS5 ? 5 : size == lx_CS6 ? 6 : size == lx_CS7 ? 7 : 8, parity: parity,
+        stopBits: t.c_cflag & lx_CSTOPB != 0 ? 2 : 1, rtscts: t.c_cflag & lx_CRTSCTS != 0,
+        xonxoff: t.c_iflag & lx_IXON != 0)
+    }
+  }
+
+  func configure(_ wanted: UARTSettings) throws(Errno) {
+    let old = try readTermios()
+    var t = old
+    if case .simulated(let slave, _) = kind {
+      t.c_cflag = (t.c_cflag & ~(lx_CBAUD | lx_CBAUD << lx_IBSHIFT)) | lx_speed_bits(wanted.baud)
+      t.c_ispeed = wanted.baud
+      t.c_ospeed = wanted.baud
+      _ = try check(unsafe lx_tty_set(slave, &t))
+      kind = .simulated(slave: slave, wanted)
+      return
+    }
+    t.c_cflag &= ~(lx_CBAUD | lx_CBAUD << lx_IBSHIFT | lx_CSIZE | lx_PARENB | lx_PARODD | lx_CMSPAR | lx_CSTOPB | lx_CRTSCTS)
+    // A speed with a number of its own in <asm/termbits.h> is set by it, so that stty and older drivers know it too.
+    t.c_cflag |= lx_speed_bits(wanted.baud)
+    t.c_ispeed = wanted.baud
+    t.c_ospeed = wanted.baud
+    t.c_cflag |= wanted.dataBits == 5 ? lx_CS5 : wanted.dataBits == 6 ? lx_CS6 : wanted.dataBits == 7 ? lx_CS7 : lx_CS8
+    switch wanted.parity {
+    case .none: break
+    case .odd: t.c_cflag |= lx_PARENB | lx_PARODD
+    case .even: t.c_cflag |= lx_PARENB
+    case .mark: t.c_cflag |= lx_PARENB | lx_CMSPAR | lx_PARODD
+    case .space: t.c_cflag |= lx_PARENB | lx_CMSPAR
+    }
+    if wanted.stopBits == 2 { t.c_cflag |= lx_CSTOPB }
+    if wanted.rtscts { t.c_cflag |= lx_CRTSCTS }
+    t.c_iflag = wanted.xonxoff ? lx_IXON | lx_IXOFF : 0
+    _ = try check(unsafe lx_tty_set(settingsDescriptor, &t))
+    // The kernel says yes and does what it can. More than 3 % off the speed is no longer the same speed.
+    let got = try settings
+    let difference = Int64(got.baud) - Int64(wanted.baud)
+    guard
+      difference.magnitude <= UInt64(wanted.baud) * 3 / 100, got.dataBits == wanted.dataBits,
+      got.parity == wanted.parity, got.stopBits == wanted.stopBits, got.rtscts == wanted.rtscts
+    else {
+      var t = old
+      _ = unsafe lx_tty_set(settingsDescriptor, &t)
+      throw Errno(EINVAL)
+    }
+  }
+}

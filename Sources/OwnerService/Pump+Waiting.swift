@@ -1,0 +1,189 @@
+import BrokerProtocol
+import CLinux
+import Linux
+import RingBuffer
+import SharedMemory
+
+extension Pump {
+  /// Serves until `stop` is readable, then answers what is under way with ECANCELED and closes its sessions.
+  mutating func run(until stop: Int32) throws(ServiceError) {
+    guard lx_epoll_set(wakeUps.epoll.number, stop, lx_EPOLLIN, Tag.stop, 0) == 0 else { throw .system(.last) }
+    defer { _ = lx_epoll_remove(wakeUps.epoll.number, stop) }
+    start()
+    var idle: UInt32 = 0
+    var passes: UInt32 = 0
+    var idleSince: UInt64 = 0
+    while true {
+      passes &+= 1
+      if serveAll() {
+        idle = 0
+        // Busy or not, devices and heartbeats have their turn.
+        if passes & 63 == 0, wait(atMost: 0) { break }
+        continue
+      }
+      idle &+= 1
+      if spinNanoseconds > 0 {
+        // The clock is read once in 64 looks: it costs as much as they do.
+        if idle & 63 != 0 {
+          spinHint()
+          continue
+        }
+        let now = monotonicNanoseconds()
+        if idle == 64 { idleSince = now }
+        if now &- idleSince < spinNanoseconds {
+          if wait(atMost: 0) { break }
+          continue
+        }
+      }
+      if sleep() { break }
+      idle = 0
+    }
+    finish()
+  }
+
+  /// Begins a session on every channel.
+  private mutating func start() {
+    for index in 0..<clients.count {
+      clients[index].endpoint.start(session: randomSession())
+      clients[index].ring()
+    }
+    beat(now: monotonicNanoseconds())
+  }
+
+  private mutating func finish() {
+    for index in 0..<uarts.count { uarts[index].cancelAll(&clients) }
+    for index in 0..<clients.count {
+      clients[index].endpoint.close()
+      clients[index].doorbell.wake(clients[index].endpoint)
+    }
+  }
+
+  /// One look at every client. Returns whether there was anything to do.
+  @inline(__always)
+  private mutating func serveAll() -> Bool {
+    var worked = false
+    for index in 0..<clients.count where serve(index) { worked = true }
+    return worked
+  }
+
+  /// Takes the next step with one client: at most one request, so that no client waits for more than one of another's.
+  @inline(__always)
+  private mutating func serve(_ index: Int) -> Bool {
+    let event = clients[index].endpoint.refresh()
+    if event != .none { noteSession(event, index) }
+    guard clients[index].endpoint.state == .established else { return event != .none }
+    do throws(PoisonReason) {
+      guard let slot = try clients[index].takeRequest() else { return event != .none }
+      dispatch(slot, of: index)
+    } catch {
+      poison(index, error)
+    }
+    return true
+  }
+
+  private mutating func noteSession(_ event: Endpoint.Event, _ index: Int) {
+    switch event {
+    case .none: return
+    case .established: break
+    case .lost(let reason):
+      forget(index)
+      if let reason { complain("\(clients[index].guest) gave up channel \(clients[index].channel): \(reason.text)") }
+    }
+    // Whatever the step was, the peer waits for it.
+    clients[index].ring()
+  }
+
+  private mutating func poison(_ index: Int, _ reason: PoisonReason) {
+    clients[index].endpoint.poison(reason)
+    forget(index)
+    complain("\(clients[index].guest) broke the protocol on channel \(clients[index].channel), which is closed: \(reason.text)")
+    clients[index].ring()
+  }
+
+  private mutating func forget(_ client: Int) {
+    for index in 0..<uarts.count { uarts[index].forget(client: client, &clients) }
+  }
+
+  /// A peer decides how often this is called, so it is bounded.
+  private mutating func complain(_ sentence: String) {
+    let now = monotonicNanoseconds()
+    guard now >= nextReport else {
+      suppressedReports += 1
+      return
+    }
+    nextReport = now &+ 1_000_000_000
+    report(suppressedReports > 0 ? "\(sentence) (and \(suppressedReports) more such events)" : sentence)
+    suppressedReports = 0
+  }
+
+  // ---- Waiting -------------------------------------------------------------------------------------------------------
+
+  /// Sleeps until something happens. Returns whether `stop` is readable.
+  private mutating func sleep() -> Bool {
+    for index in 0..<clients.count { clients[index].endpoint.arm() }
+    sleepFence()  // SP-3
+    var limit = pollInterval
+    for index in 0..<clients.count { limit = min(limit, clients[index].longestSleep) }
+    let stopped = wait(atMost: limit)
+    for index in 0..<clients.count { clients[index].endpoint.disarm() }
+    return stopped
+  }
+
+  /// Handles events, deadlines and heartbeats, waiting at most `limit` nanoseconds for the first of them. Returns whether
+  /// `stop` is readable.
+  private mutating func wait(atMost limit: UInt64) -> Bool {
+    var timeout: UInt64 = 0
+    if limit > 0 {
+      let now = monotonicNanoseconds()
+      var next = min(nextBeat, now &+ limit)
+      for index in 0..<uarts.count {
+        if let deadline = uarts[index].nextDeadline(now: now, clients) { next = min(next, deadline) }
+      }
+      timeout = next > now ? next &- now : 0
+    }
+    var stopped = false
+    // SAFETY: the array has room for as many events as the call fills.
+    let count = unsafe lx_epoll_wait(wakeUps.epoll.number, &events, timeout)
+    for i in 0..<max(0, Int(count)) {
+      let event = events[i]
+      switch event.tag {
+      case Tag.stop: stopped = true
+      case Tag.doorbell:
+        var rings: eventfd_t = 0
+        unsafe _ = eventfd_read(wakeUps.doorbell.number, &rings)
+      case let tag: serveDevice(Int(tag &- Tag.firstUART), event.events)
+      }
+    }
+    let now = monotonicNanoseconds()
+    if now >= nextBeat { beat(now: now) }
+    for index in 0..<uarts.count {
+      uarts[index].advanceWrites(&clients)
+      uarts[index].expire(now: now, &clients)
+      watch(index)
+    }
+    return stopped
+  }
+
+  private mutating func serveDevice(_ index: Int, _ events: UInt32) {
+    if events & lx_EPOLLIN != 0 { uarts[index].receive(&clients) }
+    if events & (lx_EPOLLERR | lx_EPOLLHUP) != 0 { uarts[index].hangUp(&clients) }
+  }
+
+  private mutating func beat(now: UInt64) {
+    for index in 0..<clients.count { clients[index].endpoint.beat() }
+    nextBeat = now &+ Self.heartbeatInterval
+  }
+
+  /// Tells epoll what a UART waits for, if that has changed.
+  mutating func watch(_ index: Int) {
+    guard let descriptor = uarts[index].driver.fileDescriptor, !uarts[index].hasFailed else {
+      interest[index] = nil  // closed: the kernel forgot it
+      return
+    }
+    let wanted = (uarts[index].wantsInput ? lx_EPOLLIN : 0) | (uarts[index].wantsOutput ? lx_EPOLLOUT : 0)
+    guard interest[index] != wanted else { return }
+    let tag = Tag.firstUART &+ UInt64(index)
+    _ = lx_epoll_set(wakeUps.epoll.number, descriptor, wanted, tag, interest[index] == nil ? 0 : 1)
+    interest[index] = wanted
+  }
+}

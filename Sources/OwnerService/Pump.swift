@@ -1,0 +1,123 @@
+import BrokerProtocol
+import CLinux
+import Linux
+import Partition
+import RingBuffer
+import SharedMemory
+
+/// What one thread needs to drain all links, do what the grants allow on the devices, and answer.
+///
+/// It never waits for a device nor for a client. It spins briefly while there is work, then sleeps in epoll until a
+/// doorbell, a device or a deadline wakes it.
+struct Pump: ~Copyable {
+  /// How often every channel's heartbeat word changes while this side lives (Spec 3 §4).
+  static var heartbeatInterval: UInt64 { 200_000_000 }
+
+  var clients: FixedArray<Client>
+  var uarts: FixedArray<UARTServer>
+  /// What is served, by the number that requests say.
+  let directory: [Served]
+  let wakeUps: WakeUps
+  /// What epoll was told about each UART; nil while it doesn't watch it.
+  var interest: [UInt32?]
+  let spinNanoseconds: UInt64
+  /// Longest sleep that the links' doorbells allow.
+  let pollInterval: UInt64
+  let report: (String) -> Void
+  var nextReport: UInt64 = 0
+  var suppressedReports = 0
+  var nextBeat: UInt64 = 0
+  /// What epoll returns goes here.
+  var events = [lx_event](repeating: lx_event(), count: Int(lx_event_limit))
+
+  struct Served {
+    let name: String
+    let kind: Kind
+
+    /// Which server has it, and where in that server's list.
+    enum Kind {
+      case uart(Int)
+    }
+  }
+
+  /// What epoll hands back for something that is no UART.
+  enum Tag {
+    static var stop: UInt64 { 0 }
+    static var doorbell: UInt64 { 1 }
+    static var firstUART: UInt64 { 16 }
+  }
+
+  init(_ configuration: ServiceConfiguration, report: @escaping (String) -> Void) throws(ServiceError) {
+    try configuration.check()
+    let partition = configuration.partition
+    let links = partition.links.filter { $0.role == .owner }
+    guard !links.isEmpty else { throw .ownsNoLink(guest: partition.guestName) }
+
+    var drivers: [(export: Export, driver: UARTDriver)] = []
+    for export in partition.exports {
+      switch export.peripheralClass {
+      case .uart: drivers.append((export, try configuration.openUART(export)))
+      }
+    }
+    var channels: [(link: OpenLink, guest: String, channel: Int)] = []
+    for link in links {
+      let opened = try configuration.open(link)
+      for channel in 0..<opened.layout.channels { channels.append((opened, link.peerName, channel)) }
+    }
+    let clients = FixedArray(count: channels.count) {
+      let (link, guest, channel) = channels[$0]
+      return Client(link, channel: channel, guest: guest, grants: partition.exports.map { $0.grant(to: guest) })
+    }
+    wakeUps = try WakeUps(clients)
+    self.clients = clients
+    directory = drivers.indices.map { Served(name: drivers[$0].export.name, kind: .uart($0)) }
+    uarts = FixedArray(count: drivers.count) {
+      UARTServer(name: drivers[$0].export.name, maximumBaud: drivers[$0].export.maximumBaud, driver: drivers[$0].driver)
+    }
+    interest = [UInt32?](repeating: nil, count: drivers.count)
+    spinNanoseconds = channels.contains { $0.link.doorbell.spinningHelps } ? configuration.spinNanoseconds : 0
+    var interval = Doorbell.backstop &* 10
+    for channel in channels { if case .poll(let nanoseconds) = channel.link.doorbell { interval = min(interval, nanoseconds) } }
+    pollInterval = interval
+    self.report = report
+    for index in 0..<uarts.count { watch(index) }
+  }
+
+  /// "uart2 on /dev/ttyAMA2" for each served peripheral.
+  var served: [String] {
+    directory.map {
+      switch $0.kind {
+      case .uart(let index): "\($0.name) on \(uarts[index].driver.text)"
+      }
+    }
+  }
+}
+
+/// What ends the pump's sleep.
+struct WakeUps: ~Copyable {
+  let epoll: FileDescriptor
+  /// Rung by `watches`.
+  let doorbell: FileDescriptor
+  /// One for each channel of a link with a futex doorbell.
+  private let watches: FixedArray<FutexWatch>
+
+  init(_ clients: borrowing FixedArray<Client>) throws(ServiceError) {
+    do throws(Errno) {
+      let epoll = FileDescriptor(owning: try check(lx_epoll()))
+      let doorbell = FileDescriptor(owning: try check(lx_eventfd(0)))
+      _ = try check(lx_epoll_set(epoll.number, doorbell.number, lx_EPOLLIN, Pump.Tag.doorbell, 0))
+      var words: [(SharedWord, Mapping)] = []
+      for index in 0..<clients.count where clients[index].doorbell == .futex {
+        words.append((clients[index].endpoint.incomingDoorbell, clients[index].mapping))
+      }
+      let event = doorbell.number
+      watches = try FixedArray(count: words.count) { (index) throws(Errno) in
+        try FutexWatch(words[index].0, of: words[index].1, event: event)
+      }
+      self.epoll = epoll
+      self.doorbell = doorbell
+    } catch {
+      throw .system(error)
+    }
+  }
+}

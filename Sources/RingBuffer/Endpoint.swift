@@ -1,0 +1,256 @@
+/// One side of one channel: its session, its two rings, and what it needs to sleep and to wake its peer.
+///
+/// Neither side may assume anything about the other: it may start first or last, die at any instruction and come back, or
+/// be hostile. Every word that this side decides by is its own private copy.
+public struct Endpoint: ~Copyable {
+  /// Where the handshake stands (Spec 3 §2).
+  public enum State: Sendable, Equatable {
+    /// The peer isn't there, or hasn't been acknowledged.
+    case sync
+    /// The peer is acknowledged; it hasn't acknowledged this side yet.
+    case acknowledged
+    /// Both have: messages flow.
+    case established
+  }
+
+  /// What `refresh` noticed.
+  public enum Event: Sendable, Equatable {
+    case none
+    /// A session began. Rings are empty.
+    case established
+    /// The session is over; whatever was under way is lost. The peer ended it or restarted, or (with a reason) refused
+    /// what this side sent.
+    case lost(PoisonReason?)
+  }
+
+  public private(set) var state = State.sync
+  /// This side's session. Random, never 0.
+  public private(set) var session: UInt32 = 0
+  /// The peer's session that was acknowledged; 0 for none.
+  private var acknowledged: UInt32 = 0
+  /// A peer's session that broke the rules. It gets no second chance; its successor does.
+  private var banned: UInt32 = 0
+
+  public var producer: Producer
+  public var consumer: Consumer
+
+  private let own: Control
+  private let peer: Control
+  private var heartbeat: UInt32 = 0
+  /// Odd while this side sleeps.
+  private var sleeps: UInt32 = 0
+  private var rings: UInt32 = 0
+  /// The peer's sleep that was already rung for.
+  private var rungSleep: UInt32 = 0
+
+  /// The words that one side writes about a channel (Spec 2 §3).
+  private struct Control {
+    let session: SharedWord
+    let acknowledged: SharedWord
+    let heartbeat: SharedWord
+    let error: SharedWord
+    let sleeps: SharedWord
+    let doorbell: SharedWord
+    let credit: SharedWord
+
+    init(_ region: SharedRegion, at offset: Int) {
+      session = region.word(at: offset)
+      acknowledged = region.word(at: offset + 0x04)
+      heartbeat = region.word(at: offset + 0x08)
+      error = region.word(at: offset + 0x0c)
+      sleeps = region.word(at: offset + 0x10)
+      doorbell = region.word(at: offset + 0x14)
+      credit = region.word(at: offset + 0x40)  // a line of its own: it changes with every message
+    }
+  }
+
+  /// - Precondition: `channel` is one of the layout's, and the layout was made for a region of this size.
+  public init(_ region: SharedRegion, layout: LinkLayout, channel: Int, role: Role) {
+    precondition(channel >= 0 && channel < layout.channels && layout.size <= region.size)
+    own = Control(region, at: layout.control(role, channel: channel))
+    peer = Control(region, at: layout.control(role.peer, channel: channel))
+    producer = Producer(
+      region, offset: layout.ring(from: role, channel: channel), lineCount: layout.lines, credit: peer.credit)
+    consumer = Consumer(
+      region, offset: layout.ring(from: role.peer, channel: channel), lineCount: layout.lines, credit: own.credit)
+  }
+
+  // ---- Session (Spec 3) ----------------------------------------------------------------------------------------------
+
+  /// Begins a session of this side; ring the doorbell afterwards. What was under way in an earlier one is lost.
+  ///
+  /// - Parameter session: Random and not 0, so that no earlier one is mistaken for it.
+  public mutating func start(session: UInt32) {
+    precondition(session != 0)
+    self.session = session
+    state = .sync
+    acknowledged = 0
+    own.acknowledged.store(0)
+    own.error.store(PoisonReason.none.rawValue)
+    own.session.storeReleasing(session)  // SP-4: whoever sees it sees acknowledged 0, not a predecessor's
+  }
+
+  /// Ends the session in good order; wake the peer afterwards. The last call, or the last before `start`.
+  public func close() {
+    own.acknowledged.store(0)
+    own.session.storeReleasing(0)
+    own.doorbell.store((rings &+ 1) ^ session)
+  }
+
+  /// Looks at the peer's session words and takes the next step of the handshake.
+  ///
+  /// - Complexity: two loads while nothing changes. A change costs one store for each line used since the last one.
+  @inline(__always)
+  public mutating func refresh() -> Event {
+    let theirs = peer.session.loadAcquiring()  // SP-4
+    let theirAcknowledged = peer.acknowledged.loadAcquiring()  // SP-5
+    if theirs == acknowledged, (theirAcknowledged == session) == (state == .established) { return .none }
+    return handshake(theirs, theirAcknowledged)
+  }
+
+  @inline(never)
+  private mutating func handshake(_ theirs: UInt32, _ theirAcknowledged: UInt32) -> Event {
+    guard session != 0 else { return .none }
+    let wasEstablished = state == .established
+    if theirs != acknowledged {
+      state = .sync
+      acknowledged = 0
+      if theirs == 0 || theirs == banned {
+        own.acknowledged.storeReleasing(0)
+      } else {
+        producer.reset(start: session)
+        consumer.reset(start: theirs)
+        rungSleep = 0
+        acknowledged = theirs
+        state = .acknowledged
+        own.error.store(PoisonReason.none.rawValue)
+        own.acknowledged.storeReleasing(theirs)  // SP-5: whoever sees it sees an empty ring
+      }
+      if wasEstablished { return .lost(nil) }
+    }
+    if state == .acknowledged, theirAcknowledged == session {
+      state = .established
+      return .established
+    }
+    if state == .established, theirAcknowledged != session {
+      // The same peer no longer acknowledges us: it refused something, or forgot. Only a new session mends that.
+      let reason = peerRefusal
+      start(session: session == .max ? 1 : session &+ 1)
+      return .lost(reason)
+    }
+    return .none
+  }
+
+  /// Ends the link for this session of the peer, with a reason that the peer can read. Its next session starts afresh.
+  ///
+  /// Does nothing when the peer has restarted meanwhile: then it was its reset that looked wrong, and `refresh` sees to it.
+  public mutating func poison(_ reason: PoisonReason) {
+    guard peer.session.loadAcquiring() == acknowledged else { return }
+    banned = acknowledged
+    acknowledged = 0
+    state = .sync
+    own.error.store(reason.rawValue)
+    own.acknowledged.storeReleasing(0)  // SP-5: whoever sees it sees the reason
+  }
+
+  /// Why the peer no longer acknowledges this session; nil when it does, or gives no reason that this version knows.
+  public var peerRefusal: PoisonReason? {
+    guard acknowledged != 0, peer.session.loadAcquiring() == acknowledged, peer.acknowledged.loadAcquiring() != session,
+      let reason = PoisonReason(rawValue: peer.error.load()), reason != .none
+    else { return nil }
+    return reason
+  }
+
+  // ---- The fate of a message whose answer never came (Spec 3 §6) -------------------------------------------------------
+
+  /// After receiving a request and before doing what it asks: whether its sender still wants it.
+  ///
+  /// - Ordering: a full fence between the credit word and the look at the sender's session (SP-6). Either the sender, which
+  ///   first ends its session and then looks at the credit, sees the request taken, or this side sees the session ended.
+  @inline(__always)
+  public func isStillWanted() -> Bool {
+    sleepFence()
+    return peer.session.load() == acknowledged
+  }
+
+  /// Gives up on a message: begins a new session, so that the peer won't act on it if it hasn't taken it yet.
+  ///
+  /// - Parameters:
+  ///   - start: `producer.position` before the message was sent.
+  ///   - session: For this side's new session.
+  /// - Returns: True when the peer certainly hasn't acted on it and won't. False when nobody can tell.
+  public mutating func giveUp(messageAt start: UInt32, session: UInt32) -> Bool {
+    let old = acknowledged
+    self.start(session: session)
+    sleepFence()  // SP-6
+    if producer.isTaken(start: start) { return false }
+    // A successor of the peer resets the credit word, but only after it wrote a session of its own. So if that is as it
+    // was, or 0 (ended in good order), then the credit was still the old peer's.
+    let theirs = peer.session.loadAcquiring()
+    return theirs == old || theirs == 0
+  }
+
+  /// Whether the peer says that it runs. 0 means that it never did or ended in good order.
+  public var peerSession: UInt32 { peer.session.load() }
+
+  // ---- Liveness ------------------------------------------------------------------------------------------------------
+
+  /// Shows the peer that this side lives. Every 200 ms at least while it does (Spec 3 §4).
+  public mutating func beat() {
+    heartbeat &+= 1
+    own.heartbeat.store(heartbeat)
+  }
+
+  /// A number that changes while the peer lives.
+  public var peerHeartbeat: UInt32 { peer.heartbeat.load() }
+
+  // ---- Sleep and wake (Spec 2 §6) ------------------------------------------------------------------------------------
+
+  /// Asks the peer to ring. Afterwards: `sleepFence()`, look once more at `needsAttention`, and only then sleep.
+  public mutating func arm() {
+    sleeps |= 1
+    own.sleeps.store(sleeps)
+  }
+
+  /// Awake again: the peer need not ring.
+  public mutating func disarm() {
+    sleeps = (sleeps | 1) &+ 1
+    own.sleeps.store(sleeps)
+  }
+
+  /// Whether there is something to receive or a handshake step to take. The last look before sleeping.
+  @inline(__always)
+  public var needsAttention: Bool { state == .established && consumer.isReady || needsHandshake }
+
+  /// Whether there is a handshake step to take.
+  public var needsHandshake: Bool {
+    let theirs = peer.session.loadAcquiring()
+    if theirs != acknowledged { return theirs != 0 && theirs != banned || state == .established }
+    return acknowledged != 0 && (peer.acknowledged.loadAcquiring() == session) != (state == .established)
+  }
+
+  /// After publishing: whether the peer sleeps and hasn't been rung for this sleep yet. If so the doorbell word has been
+  /// changed, and the caller rings.
+  ///
+  /// - Ordering: a full fence between what was published and the look at the peer's word (SP-3).
+  @inline(__always)
+  public mutating func shouldRing() -> Bool {
+    sleepFence()
+    let theirs = peer.sleeps.load()
+    guard theirs & 1 != 0, theirs != rungSleep else { return false }
+    rungSleep = theirs
+    changeDoorbell()
+    return true
+  }
+
+  /// Changes the doorbell word, so that a futex on it doesn't sleep.
+  public mutating func changeDoorbell() {
+    rings &+= 1
+    own.doorbell.store(rings ^ session)
+  }
+
+  /// The word that the peer changes when it rings this side; a futex sleeps on it.
+  public var incomingDoorbell: SharedWord { peer.doorbell }
+  /// The word that this side changes when it rings the peer.
+  public var outgoingDoorbell: SharedWord { own.doorbell }
+}

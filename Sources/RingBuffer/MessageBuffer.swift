@@ -1,0 +1,70 @@
+/// Private memory for one message, copied out of shared memory before anybody looks at it, or filled before it is sent.
+///
+/// Aligned to the machine's word, and whole words long, so that it is copied word by word.
+@safe
+public struct MessageBuffer: ~Copyable, @unchecked Sendable {  // Sendable: owns its memory alone
+  @usableFromInline let words: UnsafeMutablePointer<UInt>
+  /// Bytes that fit.
+  public let capacity: Int
+  /// Bytes in use.
+  @usableFromInline var used = 0
+
+  /// The one allocation.
+  public init(capacity: Int) {
+    precondition(capacity > 0 && capacity <= 1 << 24)
+    let count = (capacity + MemoryLayout<UInt>.size - 1) / MemoryLayout<UInt>.size
+    unsafe words = .allocate(capacity: count)
+    unsafe words.initialize(repeating: 0, count: count)
+    self.capacity = capacity
+  }
+
+  @inlinable
+  deinit { unsafe words.deallocate() }
+
+  /// Bytes in use.
+  ///
+  /// - Precondition: At most `capacity`.
+  @inlinable
+  public var count: Int {
+    get { used }
+    set {
+      precondition(newValue >= 0 && newValue <= capacity)
+      used = newValue
+    }
+  }
+
+  /// The bytes in use.
+  @inlinable
+  public var bytes: RawSpan {
+    @_lifetime(borrow self)
+    get {
+      // SAFETY: `used` is at most `capacity`, and the memory lives as long as self.
+      let span = unsafe RawSpan(_unsafeStart: UnsafeRawPointer(words), byteCount: used)
+      return unsafe _overrideLifetime(span, borrowing: self)
+    }
+  }
+
+  /// Puts `bytes` behind the first `offset` bytes; then everything up to their end is in use.
+  ///
+  /// - Precondition: They fit.
+  @inlinable
+  public mutating func put(_ bytes: RawSpan, at offset: Int) {
+    precondition(offset >= 0 && offset <= capacity && bytes.byteCount <= capacity &- offset)
+    // SAFETY: the precondition.
+    unsafe bytes.withUnsafeBytes {
+      if let source = $0.baseAddress { unsafe (UnsafeMutableRawPointer(words) + offset).copyMemory(from: source, byteCount: $0.count) }
+    }
+    used = offset &+ bytes.byteCount
+  }
+
+  /// All `capacity` bytes, to be filled; then set `count`.
+  @inlinable
+  public var storage: MutableRawSpan {
+    @_lifetime(&self)
+    mutating get {
+      // SAFETY: as above, and self is held exclusively.
+      let span = unsafe MutableRawSpan(_unsafeStart: UnsafeMutableRawPointer(words), byteCount: capacity)
+      return unsafe _overrideLifetime(span, mutating: &self)
+    }
+  }
+}

@@ -1,0 +1,124 @@
+import CLinux
+import Linux
+import RingBuffer
+
+/// Where a link's region is to be found.
+public enum MemorySource: Sendable {
+  /// A file both sides open: on one machine, or the host's side of a guest's memory. Made with mode 0600 when missing.
+  case file(String)
+  /// As `.file`, in a place where anybody may create files: must belong to this user or to root.
+  case ownFile(String)
+  /// Physical memory, through /dev/mem.
+  case physical(UInt64)
+
+  /// "/dev/shm/x" or "/dev/mem at 0x8f000000".
+  public var text: String {
+    switch self {
+    case .file(let path), .ownFile(let path): path
+    case .physical(let address): "/dev/mem at 0x\(String(address, radix: 16))"
+    }
+  }
+}
+
+/// Why a region can't be reached. `text` is a sentence without its full stop.
+public enum MappingError: Error, Sendable {
+  case cannotOpen(MemorySource, Errno)
+  case notOurs(MemorySource)
+  case tooSmall(MemorySource, bytes: Int64, needed: Int)
+  case cannotMap(MemorySource, Errno)
+  /// The region that the device tree describes doesn't fit its channels.
+  case badLayout(size: UInt64, LinkLayout.Invalid)
+
+  /// Whether this user lacks a right.
+  public var isPermission: Bool {
+    switch self {
+    case .cannotOpen(_, let errno), .cannotMap(_, let errno): errno.isPermission
+    case .notOurs: true
+    default: false
+    }
+  }
+
+  public var text: String {
+    switch self {
+    case .cannotOpen(let source, let errno) where errno.isPermission:
+      "cannot open \(source.text): \(errno.text); run as root or give this user access to it"
+    case .cannotOpen(let source, let errno): "cannot open \(source.text): \(errno.text)"
+    case .notOurs(let source): "\(source.text) belongs to another user; remove it, or name another file with --memory"
+    case .tooSmall(let source, let bytes, let needed):
+      "\(source.text) has \(bytes) bytes, but the link needs \(needed); make it larger or mend the device tree's reg"
+    case .cannotMap(let source, let errno) where errno.code == EPERM:
+      "the kernel does not let \(source.text) be mapped; the region needs no-map in the device tree (STRICT_DEVMEM)"
+    case .cannotMap(let source, let errno): "cannot map \(source.text): \(errno.text)"
+    case .badLayout(let size, .tooSmall(let needed)):
+      "its region has \(size) bytes, but its channels need \(needed); enlarge reg or lower channels in both device trees"
+    case .badLayout(_, .badChannels): "it must have 1 to \(LinkLayout.maximumChannels) channels"
+    }
+  }
+}
+
+/// A link's region, mapped until the last reference goes, and the locks on its parts that this process holds.
+@safe
+public final class Mapping: Sendable {
+  public let region: SharedRegion
+  private let file: FileDescriptor
+  private let lockBase: Int64
+
+  /// - Parameter size: Bytes, from the device tree. A new file gets this size; an old one must have it.
+  public init(_ source: MemorySource, size: Int) throws(MappingError) {
+    let offset: UInt64
+    let opened: FileDescriptor
+    do throws(Errno) {
+      switch source {
+      case .file(let path):
+        offset = 0
+        opened = try FileDescriptor(opening: path, .createReadWrite)
+      case .ownFile(let path):
+        offset = 0
+        opened = try FileDescriptor(opening: path, .createReadWrite, flags: O_NOFOLLOW)
+      case .physical(let address):
+        offset = address
+        opened = try FileDescriptor(opening: "/dev/mem", .readWrite, flags: O_SYNC)
+      }
+    } catch {
+      throw .cannotOpen(source, error)
+    }
+    if lx_is_regular(lx_file_mode(opened.number)) != 0 {
+      if case .ownFile = source {
+        let owner = lx_file_owner(opened.number)
+        guard owner == userID || owner == 0 else { throw .notOurs(source) }
+      }
+      // Both sides may get here at once: growing an empty file to the same size twice does no harm.
+      if lx_file_size(opened.number) == 0, ftruncate(opened.number, off_t(size)) != 0 { throw .cannotMap(source, .last) }
+      let bytes = lx_file_size(opened.number)
+      guard bytes >= Int64(size) else { throw .tooSmall(source, bytes: bytes, needed: size) }
+    }
+    guard let mapped = unsafe lx_map(opened.number, offset, size) else { throw .cannotMap(source, .last) }
+    // SAFETY: mapped with this size just now, unmapped in deinit.
+    unsafe region = SharedRegion(base: mapped, size: size)
+    file = opened
+    // Locks need a place each that doesn't collide with another link in the same /dev/mem.
+    lockBase = Int64(truncatingIfNeeded: offset & 0x7fff_ffff_ffff_f000)
+  }
+
+  deinit { unsafe _ = munmap(region.address, region.size) }
+
+  /// What one process of this guest can hold alone.
+  public enum Part: Sendable {
+    case owner
+    case channel(Int)
+  }
+
+  /// Takes `part` for this process until the mapping goes. False when another process has it; the kernel gives it back
+  /// when that process ends, however it ends.
+  public func lock(_ part: Part) throws(Errno) -> Bool {
+    let place: Int64 =
+      switch part {
+      case .owner: 0
+      case .channel(let index): 1 + Int64(index)
+      }
+    if lx_lock_byte(file.number, lockBase + place) == 0 { return true }
+    let errno = Errno.last
+    if errno.code == EAGAIN || errno.code == EACCES { return false }
+    throw errno
+  }
+}

@@ -1,0 +1,89 @@
+import CLinux
+import Linux
+import OwnerService
+import Partition
+import SharedMemory
+
+@main
+struct Brokerd {
+  static func main() {
+    var arguments = Arguments(Array(processArguments().dropFirst()))
+    do throws(Failure) {
+      try run(&arguments)
+    } catch {
+      printError("brokerd: \(error.sentence)")
+      if error.exitCode == .usage { printError("Try 'brokerd --help'.") }
+      exitProcess(error.exitCode.rawValue)
+    }
+  }
+
+  private static func run(_ arguments: inout Arguments) throws(Failure) {
+    if arguments.flag("--help", "-h") { return printLine(helpText) }
+    if arguments.flag("--version", "-V") { return printLine(versionText) }
+    let options = try Options(&arguments)
+
+    let partition: Partition
+    let source: TreeSource
+    do throws(LoadError) {
+      (partition, source) = try Partition.load(deviceTree: options.deviceTree, builtInGuest: options.owner ?? "guest1")
+    } catch {
+      throw Failure(error.text, error.exitCode)
+    }
+    for note in partition.notes { printError("brokerd: \(note)") }
+    if let owner = options.owner, !sameText(owner, partition.guestName) {
+      throw Failure(
+        "--owner \(owner), but this device tree (\(source.text)) is \(partition.guestName)'s; run this on \(owner), or name its tree with --device-tree",
+        .config)
+    }
+    var isExample = false
+    if case .builtIn = source {
+      isExample = true
+      printError("brokerd: no guestbroker node in this machine's device tree: using the built-in example partition, simulated")
+    }
+
+    var configuration = ServiceConfiguration(partition: partition, isExample: isExample)
+    configuration.memory = options.memory
+    configuration.bindings = options.bindings
+    configuration.simulate = options.simulate
+    if let spin = options.spin { configuration.spinNanoseconds = spin }
+
+    lx_ignore_sigpipe()
+    // Before the service starts threads: they inherit what is blocked.
+    let signals = FileDescriptor(owning: lx_signal_fd())
+    guard signals.number >= 0 else { throw Failure("cannot wait for signals: \(Errno.last.text)", .osError) }
+    do throws(ServiceError) {
+      let service = try Service(configuration) { printError("brokerd: \($0)") }
+      for line in service.served { printLine("brokerd: \(partition.guestName) serves \(line)") }
+      unsafe lx_notify("READY=1")
+      try service.run(until: signals.number)
+      unsafe lx_notify("STOPPING=1")
+    } catch {
+      throw Failure(error.text, error.exitCode)
+    }
+  }
+}
+
+/// Why the program ends: one sentence that names the thing and the remedy.
+struct Failure: Error {
+  let sentence: String
+  let exitCode: ExitCode
+
+  init(_ sentence: String, _ exitCode: ExitCode) {
+    self.sentence = sentence
+    self.exitCode = exitCode
+  }
+}
+
+extension ServiceError {
+  var exitCode: ExitCode {
+    switch self {
+    case .ownsNoLink, .unknownName: .config
+    case .memory(_, .badLayout), .memory(_, .tooSmall): .config
+    case .memory(_, let error): error.isPermission ? .noPermission : .cantCreate
+    case .linkBusy: .tempFail
+    case .noDevice: .osFile
+    case .device(_, _, let errno): errno.isPermission ? .noPermission : .osFile
+    case .system: .osError
+    }
+  }
+}

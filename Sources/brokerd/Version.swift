@@ -1,0 +1,4 @@
+import BrokerProtocol
+import RingBuffer
+
+var versionText: String { "brokerd \(releaseVersion) (protocol \(protocolVersion), layout \(LinkLayout.version))" }
