@@ -6,6 +6,9 @@ let rules: [SwiftSetting] = [.strictMemorySafety(), .treatAllWarnings(as: .error
 // Tests and Benchmarks run on the host only, so they may use what Embedded Swift lacks.
 let hostRules: [SwiftSetting] = [.treatAllWarnings(as: .error)]
 
+// Foundation's view of the C library and CLinux's must be the same one.
+let gnu: [CSetting] = [.define("_GNU_SOURCE")]
+
 let package = Package(
   name: "GuestBroker",
   products: [
@@ -39,5 +42,7 @@ let package = Package(
       name: "Benchmarks",
       dependencies: ["BrokerProtocol", "CLinux", "GuestAgent", "Linux", "OwnerService", "Partition", "RingBuffer", "SharedMemory"],
       path: "Benchmarks", swiftSettings: hostRules),
+    .testTarget(
+      name: "EndToEndTests", dependencies: ["CLinux", "GuestAgentCLI", "brokerd"], cSettings: gnu, swiftSettings: hostRules),
   ],
   swiftLanguageModes: [.v6])

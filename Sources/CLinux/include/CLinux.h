@@ -276,7 +276,6 @@ static inline int lx_tty_transmitter_empty(int fd) {
 /// `queue`: TCIFLUSH, TCOFLUSH or TCIOFLUSH.
 static inline int lx_tty_flush(int fd, int queue) { return ioctl(fd, TCFLSH, queue); }
 static const int lx_TCIFLUSH = TCIFLUSH, lx_TCOFLUSH = TCOFLUSH, lx_TCIOFLUSH = TCIOFLUSH;
-static inline int lx_tty_exclusive(int fd) { return ioctl(fd, TIOCEXCL, 0); }
 /// Bytes that the port or the kernel lost so far (overruns); -1 when the driver doesn't count.
 static inline int64_t lx_tty_overruns(int fd) {
   struct serial_icounter_struct c;

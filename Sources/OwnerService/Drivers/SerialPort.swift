@@ -17,7 +17,7 @@ final class SerialPort {
   /// What a person opens.
   let path: String
 
-  /// Opens a terminal for this process alone (TIOCEXCL), raw, with its speed as it is.
+  /// Opens a terminal and locks it (flock(2)); raw, with its speed as it is.
   ///
   /// - Throws: EBUSY when somebody else holds it so, ENOTTY when it is no terminal.
   init(path: String) throws(Errno) {
@@ -65,10 +65,9 @@ final class SerialPort {
     let opened = try check(unsafe lx_open(path, O_RDWR | O_NOCTTY | O_NONBLOCK, 0))
     fileDescriptor = opened
     do throws(Errno) {
-      // TIOCEXCL doesn't keep root out, a lock does (as picocom, minicom and systemd take it).
+      // A lock, as picocom and agetty take it. Not TIOCEXCL: stty -F should still be able to look.
       guard flock(opened, LOCK_EX | LOCK_NB) == 0 else { throw lx_errno() == EWOULDBLOCK ? Errno(EBUSY) : .last }
       try makeRaw()
-      _ = try check(lx_tty_exclusive(opened))
     } catch {
       _ = close(opened)
       fileDescriptor = -1

@@ -1,0 +1,107 @@
+import Linux
+
+/// A device tree in memory: nodes and properties as the Devicetree Specification has them, and nothing about what they
+/// mean to anybody.
+///
+/// It keeps the bytes that it was read from once, and small records that point into them, so that it takes memory in
+/// proportion to its input.
+public struct DeviceTree: Sendable {
+  /// The largest blob, and the largest sum of property values of a directory, in bytes.
+  public static var maximumSize: Int { 16 << 20 }
+  /// The deepest nesting of nodes.
+  public static var maximumDepth: Int { 64 }
+
+  var bytes: [UInt8] = []
+  /// In the order of the tree, parents before their children; the root is first.
+  var nodes: [NodeRecord] = []
+  var properties: [PropertyRecord] = []
+
+  /// Bytes of `bytes`.
+  struct Extent {
+    var start: Int32
+    var count: Int32
+  }
+
+  struct NodeRecord {
+    var name: Extent
+    var parent: Int32
+    var firstChild: Int32 = -1
+    var nextSibling: Int32 = -1
+    var firstProperty: Int32
+    var propertyCount: Int32 = 0
+  }
+
+  struct PropertyRecord {
+    var name: Extent
+    var value: Extent
+  }
+
+  init() {}
+
+  /// Reads a blob (a regular file) or what Linux shows of a tree (a directory, as /proc/device-tree).
+  public init(path: String) throws(DeviceTreeError) {
+    if fileKind(path) == .directory {
+      self = try DeviceTree(directory: path)
+      return
+    }
+    let blob: [UInt8]
+    do throws(Errno) {
+      blob = try readFile(path, limit: Self.maximumSize)
+    } catch {
+      throw error == .fileTooBig ? .tooLarge : .unreadable(error)
+    }
+    self = try DeviceTree(blob: blob)
+  }
+
+  /// A tree has a root, whichever way it was read.
+  public var root: Node { Node(tree: self, index: 0) }
+
+  func slice(_ extent: Extent) -> ArraySlice<UInt8> {
+    bytes[Int(extent.start)..<Int(extent.start) + Int(extent.count)]
+  }
+
+  /// Adds a node behind its last sibling. Returns its index.
+  mutating func addNode(name: Extent, parent: Int32, after sibling: Int32) -> Int32 {
+    let index = Int32(nodes.count)
+    nodes.append(NodeRecord(name: name, parent: parent, firstProperty: Int32(properties.count)))
+    if sibling >= 0 {
+      nodes[Int(sibling)].nextSibling = index
+    } else if parent >= 0 {
+      nodes[Int(parent)].firstChild = index
+    }
+    return index
+  }
+}
+
+/// Why bytes are no device tree. `text` is a clause for behind the file's name.
+public enum DeviceTreeError: Error, Equatable, Sendable {
+  case unreadable(Errno)
+  /// More than `DeviceTree.maximumSize`.
+  case tooLarge
+  /// No 0xd00dfeed at the start.
+  case notADeviceTree
+  /// Neither 17 nor compatible with 16.
+  case unsupportedVersion(UInt32)
+  /// Something reaches beyond the end, or beyond the size that the header states.
+  case truncated(offset: Int)
+  /// A token that is none, or not here.
+  case badToken(UInt32, offset: Int)
+  /// A name that is not terminated, too long, or outside the strings block.
+  case badString(offset: Int)
+  /// Nodes nested beyond `DeviceTree.maximumDepth`.
+  case tooDeep(offset: Int)
+
+  public var text: String {
+    func hex(_ offset: Int) -> String { "0x\(String(offset, radix: 16))" }
+    return switch self {
+    case .unreadable(let errno): "cannot be read: \(errno.text)"
+    case .tooLarge: "is larger than \(DeviceTree.maximumSize >> 20) MiB, which no device tree is"
+    case .notADeviceTree: "is not a flattened device tree (no 0xd00dfeed at its start); compile it with dtc"
+    case .unsupportedVersion(let version): "has format version \(version); versions 16 and 17 can be read"
+    case .truncated(let offset): "is truncated: what offset \(hex(offset)) refers to is missing"
+    case .badToken(let token, let offset): "is damaged: unexpected token \(token) at offset \(hex(offset))"
+    case .badString(let offset): "is damaged: the name at offset \(hex(offset)) is outside its block, not terminated or too long"
+    case .tooDeep(let offset): "is damaged: nodes nested deeper than \(DeviceTree.maximumDepth) at offset \(hex(offset))"
+    }
+  }
+}

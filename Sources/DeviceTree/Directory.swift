@@ -1,0 +1,63 @@
+import Linux
+
+extension DeviceTree {
+  /// The most entries that a directory's tree may have: more than any board, fewer than a loop of links.
+  static var maximumEntries: Int { 1 << 16 }
+
+  /// Reads what Linux shows at /proc/device-tree: a directory for each node, a file for each property.
+  ///
+  /// The order of nodes and properties is that of their names, since the file system keeps none.
+  public init(directory: String) throws(DeviceTreeError) {
+    self.init()
+    let root = add([])
+    _ = addNode(name: root, parent: -1, after: -1)
+    /// Nodes still to be read: their path and depth.
+    var pending: [(path: String, node: Int32, depth: Int)] = [(directory, 0, 1)]
+    var entries = 0
+    while let (path, node, depth) = pending.popLast() {
+      guard depth <= Self.maximumDepth else { throw .tooDeep(offset: bytes.count) }
+      let names: [String]
+      do throws(Errno) {
+        names = try listDirectory(path, limit: Self.maximumEntries).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+      } catch {
+        throw error == .fileTooBig ? .tooLarge : .unreadable(error)
+      }
+      entries += names.count
+      guard entries <= Self.maximumEntries else { throw .tooLarge }
+      nodes[Int(node)].firstProperty = Int32(properties.count)
+      var children: [String] = []
+      for name in names {
+        guard name.utf8.count <= BlobReader.maximumName else { throw .badString(offset: bytes.count) }
+        let file = "\(path)/\(name)"
+        switch fileKind(file) {
+        case .directory: children.append(name)
+        case .regular:
+          let value: [UInt8]
+          do throws(Errno) {
+            value = try readFile(file, limit: Self.maximumSize - bytes.count)
+          } catch {
+            // A property that only root may read (security-sensitive ones) is not there for others.
+            if error.isPermission { continue }
+            throw error == .fileTooBig ? .tooLarge : .unreadable(error)
+          }
+          let nameExtent = add(Array(name.utf8))
+          properties.append(PropertyRecord(name: nameExtent, value: add(value)))
+          nodes[Int(node)].propertyCount += 1
+        case .none, .other: continue
+        }
+        guard bytes.count < Self.maximumSize else { throw .tooLarge }
+      }
+      var last: Int32 = -1
+      for name in children {
+        last = addNode(name: add(Array(name.utf8)), parent: node, after: last)
+        pending.append(("\(path)/\(name)", last, depth + 1))
+      }
+    }
+  }
+
+  private mutating func add(_ new: [UInt8]) -> Extent {
+    let extent = Extent(start: Int32(bytes.count), count: Int32(new.count))
+    bytes += new
+    return extent
+  }
+}

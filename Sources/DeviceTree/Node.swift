@@ -1,0 +1,121 @@
+import Linux
+
+/// A node of a tree.
+public struct Node: Sendable {
+  public let tree: DeviceTree
+  let index: Int
+
+  private var record: DeviceTree.NodeRecord { tree.nodes[index] }
+
+  /// With its unit address: "serial@7e201000". Empty for the root.
+  public var name: String { String(decoding: tree.slice(record.name), as: UTF8.self) }
+
+  /// From the root: "/soc/serial@7e201000".
+  public var path: String {
+    var names: [String] = []
+    var index = self.index
+    // Parents come before their children, so that this ends.
+    while tree.nodes[index].parent >= 0 {
+      names.append(String(decoding: tree.slice(tree.nodes[index].name), as: UTF8.self))
+      index = Int(tree.nodes[index].parent)
+    }
+    return names.isEmpty ? "/" : names.reversed().reduce("") { "\($0)/\($1)" }
+  }
+
+  public var parent: Node? { record.parent < 0 ? nil : Node(tree: tree, index: Int(record.parent)) }
+
+  public var children: [Node] {
+    var children: [Node] = []
+    var child = record.firstChild
+    while child >= 0 {
+      children.append(Node(tree: tree, index: Int(child)))
+      child = tree.nodes[Int(child)].nextSibling
+    }
+    return children
+  }
+
+  public func child(_ name: String) -> Node? { children.first { $0.hasName(name) } }
+
+  private func hasName(_ wanted: String) -> Bool { tree.slice(record.name).elementsEqual(wanted.utf8) }
+
+  public var propertyNames: [String] { records.map { String(decoding: tree.slice($0.name), as: UTF8.self) } }
+
+  private var records: ArraySlice<DeviceTree.PropertyRecord> {
+    tree.properties[Int(record.firstProperty)..<Int(record.firstProperty) + Int(record.propertyCount)]
+  }
+
+  public func property(_ name: String) -> Property? {
+    guard let found = records.first(where: { tree.slice($0.name).elementsEqual(name.utf8) }) else { return nil }
+    return Property(bytes: Array(tree.slice(found.value)))
+  }
+
+  public func isCompatible(with name: String) -> Bool {
+    property("compatible")?.strings?.contains { sameText($0, name) } ?? false
+  }
+
+  /// Whether this guest may use it: no `status`, or "okay" (Devicetree Specification §2.3.4).
+  public var isOkay: Bool {
+    guard let status = property("status") else { return true }
+    guard let text = status.string else { return false }
+    return sameText(text, "okay") || sameText(text, "ok")
+  }
+
+  public var phandle: UInt32? { (property("phandle") ?? property("linux,phandle"))?.cell }
+}
+
+/// A property's value.
+public struct Property: Sendable {
+  public let bytes: [UInt8]
+
+  public init(bytes: [UInt8]) { self.bytes = bytes }
+
+  /// The value as big-endian 32-bit cells; nil when it isn't a whole number of them.
+  public var cells: [UInt32]? {
+    guard bytes.count % 4 == 0 else { return nil }
+    return stride(from: 0, to: bytes.count, by: 4).map { bigEndianWord(bytes, at: $0) }
+  }
+
+  /// The value as one cell.
+  public var cell: UInt32? {
+    guard let cells, cells.count == 1 else { return nil }
+    return cells[0]
+  }
+
+  /// The value as strings, each ended by a 0; nil when the last one isn't, or a byte isn't printable ASCII.
+  public var strings: [String]? {
+    guard bytes.last == 0 else { return nil }
+    guard bytes.allSatisfy({ $0 == 0 || $0 >= 0x20 && $0 < 0x7f }) else { return nil }
+    return String(decoding: bytes.dropLast(), as: UTF8.self).parts(separatedBy: 0)
+  }
+
+  /// The value as one string.
+  public var string: String? {
+    guard let strings, strings.count == 1 else { return nil }
+    return strings[0]
+  }
+}
+
+extension DeviceTree {
+  /// The node at a path from the root, or below an alias: "/soc/serial@7e201000", "uart2", "uart2/child".
+  public func node(at path: String) -> Node? {
+    var parts = path.parts(separatedBy: 0x2f)
+    var node = root
+    if !path.hasBytePrefix("/") {
+      guard let target = root.child("aliases")?.property(parts[0])?.string, target.hasBytePrefix("/"),
+        let found = self.node(at: target)
+      else { return nil }
+      node = found
+      parts.removeFirst()
+    }
+    for part in parts where !part.utf8.isEmpty {
+      guard let child = node.child(part) else { return nil }
+      node = child
+    }
+    return node
+  }
+
+  public func node(phandle: UInt32) -> Node? {
+    guard phandle != 0, phandle != .max else { return nil }
+    return nodes.indices.lazy.map { Node(tree: self, index: $0) }.first { $0.phandle == phandle }
+  }
+}

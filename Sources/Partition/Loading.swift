@@ -1,0 +1,103 @@
+import DeviceTree
+import Linux
+
+/// Where a partition was read from.
+public enum TreeSource: Sendable {
+  /// A path that the user named.
+  case given(String)
+  /// This machine's own device tree.
+  case running(String)
+  /// The example that is part of the programs, for machines without a guestbroker node.
+  case builtIn
+
+  public var text: String {
+    switch self {
+    case .given(let path), .running(let path): path
+    case .builtIn: "the built-in example"
+    }
+  }
+}
+
+/// Why there is no partition. `text` is a sentence without its full stop.
+public enum LoadError: Error, Sendable {
+  case tree(path: String, DeviceTreeError)
+  case partition(path: String, PartitionError)
+  case unknownGuest(String)
+
+  public var text: String {
+    switch self {
+    case .tree(let path, let error): "\(path) \(error.text)"
+    case .partition(let path, let error): "\(path): \(error.text)"
+    case .unknownGuest(let name):
+      "the built-in example partition has no guest called \(name), but guest1 and guest2; name one of them, or a device tree with --device-tree"
+    }
+  }
+
+  public var exitCode: ExitCode {
+    switch self {
+    case .tree(_, .unreadable(let errno)): errno.isPermission ? .noPermission : .noInput
+    case .tree: .dataError
+    case .partition, .unknownGuest: .config
+    }
+  }
+}
+
+extension Partition {
+  /// Finds this guest's partition: in the tree that the user named; else in this machine's own tree, if that has a
+  /// guestbroker node; else in the built-in example.
+  ///
+  /// - Parameters:
+  ///   - deviceTree: A blob or a directory; nil to look around.
+  ///   - builtInGuest: Whose side of the example to take.
+  ///   - running: Where this machine's own tree may be.
+  public static func load(
+    deviceTree: String?, builtInGuest: String, running: [String] = ["/proc/device-tree", "/sys/firmware/fdt"]
+  ) throws(LoadError) -> (Partition, TreeSource) {
+    if let deviceTree { return (try read(deviceTree), .given(deviceTree)) }
+    for path in running where hasGuestNode(path) { return (try read(path), .running(path)) }
+    let blob: [UInt8]
+    if sameText(builtInGuest, "guest1") {
+      blob = builtInGuest1
+    } else if sameText(builtInGuest, "guest2") {
+      blob = builtInGuest2
+    } else {
+      throw .unknownGuest(builtInGuest)
+    }
+    return (try parse(TreeSource.builtIn.text) { () throws(DeviceTreeError) in try DeviceTree(blob: blob) }, .builtIn)
+  }
+
+  /// Whether a running tree is meant for us. Looks at no more of a directory than that takes: a board's tree has thousands
+  /// of files.
+  private static func hasGuestNode(_ path: String) -> Bool {
+    switch fileKind(path) {
+    case .directory:
+      guard let names = try? listDirectory(path, limit: 4096) else { return false }
+      return names.contains { name in
+        guard let value = try? readFile("\(path)/\(name)/compatible", limit: 4096) else { return false }
+        return Property(bytes: value).strings?.contains { sameText($0, "guestbroker,guest-v1") } ?? false
+      }
+    case .regular:
+      guard let tree = try? DeviceTree(path: path) else { return false }
+      return guestNode(in: tree) != nil
+    case .none, .other: return false
+    }
+  }
+
+  private static func read(_ path: String) throws(LoadError) -> Partition {
+    try parse(path) { () throws(DeviceTreeError) in try DeviceTree(path: path) }
+  }
+
+  private static func parse(_ path: String, _ read: () throws(DeviceTreeError) -> DeviceTree) throws(LoadError) -> Partition {
+    let tree: DeviceTree
+    do throws(DeviceTreeError) {
+      tree = try read()
+    } catch {
+      throw .tree(path: path, error)
+    }
+    do throws(PartitionError) {
+      return try Partition(tree)
+    } catch {
+      throw .partition(path: path, error)
+    }
+  }
+}

@@ -1,0 +1,125 @@
+import DeviceTree
+import Linux
+
+/// What a guest's device tree says about sharing peripherals with other guests (Spec, device tree).
+public struct Partition: Sendable {
+  /// Who this is.
+  public var guestName: String
+  public var links: [Link]
+  /// Peripherals of this guest that others may use.
+  public var exports: [Export]
+  /// Peripherals of others that this guest may ask for.
+  public var imports: [Import]
+  /// What the tree says and this version leaves out: a sentence each.
+  public var notes: [String] = []
+}
+
+/// A region shared with one other guest.
+public struct Link: Sendable {
+  /// The memory's `guestbroker,id` or `xen,id`; else the link node's name.
+  public var name: String
+  public var nodePath: String
+  public var role: Role
+  /// The guest at the other end.
+  public var peerName: String
+  /// Where the region is, physically.
+  public var memory: AddressRange
+  public var doorbell: Doorbell
+  /// How many processes of the borrower can use the link at once.
+  public var channels: Int
+
+  public enum Role: Sendable { case owner, borrower }
+
+  public enum Doorbell: Equatable, Sendable {
+    /// futex(2), between processes of one kernel.
+    case futex
+    /// No interrupt: look every so many microseconds.
+    case poll(intervalMicroseconds: UInt32)
+  }
+}
+
+/// A peripheral of this guest that others may use.
+public struct Export: Sendable {
+  public var name: String
+  public var peripheralClass: PeripheralClass
+  /// The device's node.
+  public var devicePath: String
+  /// The guests that may use it.
+  public var clients: [String]
+  public var access: Access
+  /// Clients may not set a higher speed.
+  public var maximumBaud: UInt32?
+}
+
+/// A peripheral of another guest.
+public struct Import: Sendable {
+  public var name: String
+  public var peripheralClass: PeripheralClass
+  /// Which of the partition's links leads to its owner.
+  public var link: Int
+  /// What its owner calls it.
+  public var remoteName: String
+}
+
+public enum PeripheralClass: Sendable {
+  case uart
+
+  public var name: String {
+    switch self {
+    case .uart: "uart"
+    }
+  }
+
+  init?(_ name: String) {
+    guard sameText(name, "uart") else { return nil }
+    self = .uart
+  }
+}
+
+public enum Access: Sendable {
+  case readOnly, writeOnly, readWrite
+
+  public var allowsRead: Bool { self != .writeOnly }
+  public var allowsWrite: Bool { self != .readOnly }
+
+  init?(_ name: String) {
+    if sameText(name, "rw") {
+      self = .readWrite
+    } else if sameText(name, "ro") {
+      self = .readOnly
+    } else if sameText(name, "wo") {
+      self = .writeOnly
+    } else {
+      return nil
+    }
+  }
+}
+
+/// What is wrong with a tree's guestbroker node. `text` is a sentence without its full stop.
+public enum PartitionError: Error, Sendable {
+  /// No node is compatible with "guestbroker,guest-v1".
+  case noGuestNode
+  case missing(node: String, property: String, shouldBe: String)
+  case invalid(node: String, property: String, shouldBe: String)
+  /// A phandle that refers to nothing, or to the wrong thing.
+  case dangling(node: String, property: String, shouldBe: String)
+  case duplicate(what: String, name: String)
+  case tooMany(what: String, limit: Int)
+  case badName(node: String, name: String)
+  /// An exported device that is not this guest's to give.
+  case notOkay(export: String, device: String)
+
+  public var text: String {
+    switch self {
+    case .noGuestNode: "no node is compatible with \"guestbroker,guest-v1\"; add one to this guest's device tree"
+    case .missing(let node, let property, let shouldBe): "\(node): property \(property) is missing; it should be \(shouldBe)"
+    case .invalid(let node, let property, let shouldBe): "\(node): property \(property) should be \(shouldBe)"
+    case .dangling(let node, let property, let shouldBe): "\(node): property \(property) refers to nothing; it should be a phandle of \(shouldBe)"
+    case .duplicate(let what, let name): "two \(what) are called \(name); rename one"
+    case .tooMany(let what, let limit): "more than \(limit) \(what)"
+    case .badName(let node, let name): "\(node): '\(name)' is no name; use 1 to 31 letters, digits and ,._+-"
+    case .notOkay(let export, let device):
+      "export \(export): its device \(device) is not okay in this tree, so it is not this guest's to share; set status = \"okay\" or drop the export"
+    }
+  }
+}

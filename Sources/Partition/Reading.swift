@@ -1,0 +1,177 @@
+import DeviceTree
+import Linux
+
+extension Partition {
+  static var maximumLinks: Int { 64 }
+  static var maximumPeripherals: Int { 256 }
+
+  /// The guestbroker node of a tree: a child of the root.
+  static func guestNode(in tree: DeviceTree) -> Node? {
+    tree.root.children.first { $0.isCompatible(with: "guestbroker,guest-v1") }
+  }
+
+  /// Reads the guestbroker node and everything that it refers to.
+  public init(_ tree: DeviceTree) throws(PartitionError) {
+    guard let guest = Self.guestNode(in: tree) else { throw .noGuestNode }
+    guestName = try guest.name("guest-name", "this guest's name")
+    links = []
+    exports = []
+    imports = []
+
+    var linkNodes: [Node] = []
+    for node in guest.child("links")?.children ?? [] where node.isOkay {
+      guard links.count < Self.maximumLinks else { throw .tooMany(what: "links", limit: Self.maximumLinks) }
+      let link = try Link(node, tree)
+      if links.contains(where: { sameText($0.name, link.name) }) { throw .duplicate(what: "links", name: link.name) }
+      links.append(link)
+      linkNodes.append(node)
+    }
+    for node in guest.child("exports")?.children ?? [] where node.isOkay {
+      guard exports.count < Self.maximumPeripherals else { throw .tooMany(what: "exports", limit: Self.maximumPeripherals) }
+      try checkName(node.name, at: node)
+      guard let peripheralClass = try self.peripheralClass(of: node) else { continue }
+      if exports.contains(where: { sameText($0.name, node.name) }) { throw .duplicate(what: "exports", name: node.name) }
+      exports.append(try Export(node, peripheralClass, tree))
+    }
+    for node in guest.child("imports")?.children ?? [] where node.isOkay {
+      guard imports.count < Self.maximumPeripherals else { throw .tooMany(what: "imports", limit: Self.maximumPeripherals) }
+      try checkName(node.name, at: node)
+      guard let peripheralClass = try self.peripheralClass(of: node) else { continue }
+      let wanted = try node.require("link", "a phandle of one of this guest's link nodes").cell
+      guard let wanted, let link = linkNodes.firstIndex(where: { $0.phandle == wanted }) else {
+        throw .dangling(node: node.path, property: "link", shouldBe: "one of this guest's link nodes")
+      }
+      let remoteName = node.property("remote-name") == nil ? node.name : try node.name("remote-name", "the export's name at its owner")
+      if imports.contains(where: { sameText($0.name, node.name) }) { throw .duplicate(what: "imports", name: node.name) }
+      imports.append(Import(name: node.name, peripheralClass: peripheralClass, link: link, remoteName: remoteName))
+    }
+  }
+
+  /// Nil, with a note, for a class that this version does not serve.
+  private mutating func peripheralClass(of node: Node) throws(PartitionError) -> PeripheralClass? {
+    let text = try node.text("class", "\"uart\"")
+    if let known = PeripheralClass(text) { return known }
+    notes.append("\(node.path) is left out: this version does not know class \"\(text)\"")
+    return nil
+  }
+}
+
+extension Link {
+  init(_ node: Node, _ tree: DeviceTree) throws(PartitionError) {
+    guard node.isCompatible(with: "guestbroker,link-v1") else {
+      throw .invalid(node: node.path, property: "compatible", shouldBe: "\"guestbroker,link-v1\"")
+    }
+    nodePath = node.path
+    peerName = try node.name("peer-name", "the name of the guest at the other end")
+    let roleText = try node.text("role", "\"owner\" or \"borrower\"")
+    if sameText(roleText, "owner") {
+      role = .owner
+    } else if sameText(roleText, "borrower") {
+      role = .borrower
+    } else {
+      throw .invalid(node: node.path, property: "role", shouldBe: "\"owner\" or \"borrower\"")
+    }
+
+    let region = try node.require("memory-region", "a phandle of the shared memory's node").cell
+    guard let region, let memoryNode = tree.node(phandle: region) else {
+      throw .dangling(node: node.path, property: "memory-region", shouldBe: "the shared memory's node")
+    }
+    guard let range = memoryNode.physicalRanges?.first else {
+      throw .invalid(node: memoryNode.path, property: "reg", shouldBe: "the region's address and size")
+    }
+    guard range.size > 0, range.address % 4096 == 0, range.size % 4096 == 0,
+      !range.address.addingReportingOverflow(range.size).overflow
+    else {
+      throw .invalid(node: memoryNode.path, property: "reg", shouldBe: "whole pages of 4096 bytes, and at least one")
+    }
+    memory = range
+    if let id = memoryNode.property("guestbroker,id") ?? memoryNode.property("xen,id") {
+      guard let text = id.string, text.utf8.count <= 15 else {
+        throw .invalid(node: memoryNode.path, property: "guestbroker,id", shouldBe: "a name of at most 15 characters")
+      }
+      try checkName(text, at: memoryNode)
+      name = text
+    } else {
+      try checkName(node.name, at: node, atSignToo: true)
+      name = node.name
+    }
+
+    channels = try node.number("channels", 1...8, default: 4)
+    let interval = try node.number("poll-interval-us", 10...1_000_000, default: 200)
+    let text = node.property("doorbell") == nil ? "poll" : try node.text("doorbell", "\"futex\" or \"poll\"")
+    if sameText(text, "futex") {
+      doorbell = .futex
+    } else if sameText(text, "poll") {
+      doorbell = .poll(intervalMicroseconds: UInt32(clamping: interval))
+    } else {
+      throw .invalid(node: node.path, property: "doorbell", shouldBe: "\"futex\" or \"poll\", which this version offers")
+    }
+  }
+}
+
+extension Export {
+  init(_ node: Node, _ peripheralClass: PeripheralClass, _ tree: DeviceTree) throws(PartitionError) {
+    name = node.name
+    self.peripheralClass = peripheralClass
+    let wanted = try node.require("device", "a phandle of the device's node").cell
+    guard let wanted, let device = tree.node(phandle: wanted) else {
+      throw .dangling(node: node.path, property: "device", shouldBe: "the device's node")
+    }
+    guard device.isOkay else { throw .notOkay(export: node.name, device: device.path) }
+    devicePath = device.path
+    let clientsRule = "the names of the guests that may use it"
+    guard let names = try node.require("clients", clientsRule).strings else {
+      throw .invalid(node: node.path, property: "clients", shouldBe: clientsRule)
+    }
+    for name in names { try checkName(name, at: node) }
+    clients = names
+    let accessRule = "\"rw\", \"ro\" or \"wo\""
+    guard let access = Access(node.property("access") == nil ? "rw" : try node.text("access", accessRule)) else {
+      throw .invalid(node: node.path, property: "access", shouldBe: accessRule)
+    }
+    self.access = access
+    if node.property("max-baud") != nil {
+      maximumBaud = UInt32(clamping: try node.number("max-baud", 1...Int(Int32.max), default: 0))
+    }
+  }
+}
+
+/// Names are 1 to 31 bytes of letters, digits and ,._+- (node names of the Devicetree Specification, §2.2.1).
+private func checkName(_ name: String, at node: Node, atSignToo: Bool = false) throws(PartitionError) {
+  let isGood = name.utf8.allSatisfy {
+    switch $0 {
+    case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2c, 0x2e, 0x5f, 0x2b, 0x2d: true
+    case 0x40: atSignToo
+    default: false
+    }
+  }
+  guard isGood, (1...31).contains(name.utf8.count) else { throw .badName(node: node.path, name: name) }
+}
+
+extension Node {
+  fileprivate func require(_ name: String, _ shouldBe: String) throws(PartitionError) -> Property {
+    guard let property = property(name) else { throw .missing(node: path, property: name, shouldBe: shouldBe) }
+    return property
+  }
+
+  fileprivate func text(_ name: String, _ shouldBe: String) throws(PartitionError) -> String {
+    guard let text = try require(name, shouldBe).string else {
+      throw .invalid(node: path, property: name, shouldBe: shouldBe)
+    }
+    return text
+  }
+
+  fileprivate func name(_ property: String, _ shouldBe: String) throws(PartitionError) -> String {
+    let name = try text(property, shouldBe)
+    try checkName(name, at: self)
+    return name
+  }
+
+  fileprivate func number(_ name: String, _ range: ClosedRange<Int>, default standard: Int) throws(PartitionError) -> Int {
+    guard let property = property(name) else { return standard }
+    guard let cell = property.cell, range.contains(Int(clamping: cell)) else {
+      throw .invalid(node: path, property: name, shouldBe: "one cell from \(range.lowerBound) to \(range.upperBound)")
+    }
+    return Int(clamping: cell)
+  }
+}

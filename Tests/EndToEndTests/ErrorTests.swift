@@ -1,0 +1,155 @@
+import CLinux
+import Foundation
+import Testing
+
+@Suite("Errors name the thing and the remedy, and have an exit code", .serialized)
+struct ErrorTests {
+  /// The last line on stderr, without the program's name.
+  private func sentence(_ text: String) -> String {
+    String(text.split(separator: "\n").last?.drop { $0 != " " }.dropFirst() ?? "")
+  }
+
+  @Test("An unknown peripheral: what there is, and the near name")
+  func unknownPeripheral() throws {
+    let agent = try Program("guestagent", ["uart", "write", "uart3", "x"])
+    #expect(agent.finish() == 68)
+    #expect(sentence(agent.errorText) == "unknown peripheral 'uart3': guest2 imports uart2; did you mean uart2?")
+  }
+
+  @Test("No brokerd on the link")
+  func noOwner() throws {
+    let memory = temporaryMemory()
+    defer { unlink(memory) }
+    let agent = try Program("guestagent", ["uart", "write", "uart2", "x", "--memory", "g1g2=\(memory)", "--wait", "300ms"])
+    #expect(agent.finish() == 69)
+    #expect(agent.errorText.contains("uart2 is owned by guest1, which does not answer on link g1g2 (no heartbeat for 300"))
+    #expect(agent.errorText.contains("is brokerd running there?"))
+  }
+
+  @Test("No permission for the region", .enabled(if: geteuid() != 0, "root may open everything"))
+  func noPermission() throws {
+    let memory = temporaryMemory()
+    _ = FileManager.default.createFile(atPath: memory, contents: Data(count: 1 << 20), attributes: [.posixPermissions: 0])
+    defer { unlink(memory) }
+    let agent = try Program("guestagent", ["list", "--memory", "g1g2=\(memory)"])
+    #expect(agent.finish() == 77)
+    #expect(agent.errorText.contains("cannot open \(memory): Permission denied"))
+  }
+
+  @Test("A region too small names its size and the size needed")
+  func regionTooSmall() throws {
+    let memory = temporaryMemory()
+    _ = FileManager.default.createFile(atPath: memory, contents: Data(count: 4096))
+    defer { unlink(memory) }
+    let broker = try Program("brokerd", ["--owner", "guest1", "--memory", "g1g2=\(memory)"])
+    #expect(broker.finish() == 78)
+    #expect(sentence(broker.errorText) == "link g1g2: \(memory) has 4096 bytes, but the link needs 1048576; make it larger or mend the device tree's reg")
+  }
+
+  @Test("Another layout version at the other end")
+  func layoutMismatch() throws {
+    let broker = try Broker()
+    let file = try #require(FileHandle(forUpdatingAtPath: broker.memory))
+    try file.seek(toOffset: 4)
+    try file.write(contentsOf: Data([9, 0, 0, 0]))
+    try file.close()
+    let result = try broker.agent(["uart", "write", "uart2", "x"])
+    #expect(result.code == 76)
+    #expect(sentence(result.errors).hasPrefix("link g1g2: guest1 uses layout version 9, here 1;"))
+  }
+
+  @Test("The device is missing")
+  func deviceMissing() throws {
+    let broker = try Program("brokerd", ["--owner", "guest1", "--memory", "g1g2=\(temporaryMemory())", "--bind", "uart2=/dev/ttyNONE7"])
+    #expect(broker.finish() == 72)
+    #expect(sentence(broker.errorText) == "uart2: there is no /dev/ttyNONE7; name the right one with --bind uart2=/dev/tty..., or --simulate")
+  }
+
+  @Test("The device is in use")
+  func deviceBusy() throws {
+    let line = try TerminalPair()
+    let first = try Broker(["--bind", "uart2=\(line.slavePath)"])
+    let second = try Program("brokerd", ["--owner", "guest1", "--memory", "g1g2=\(temporaryMemory())", "--bind", "uart2=\(line.slavePath)"])
+    #expect(second.finish() == 72)
+    #expect(sentence(second.errorText) == "uart2: \(line.slavePath) is in use by another program (a getty, a terminal program?); end that one first")
+    withExtendedLifetime(first) {}
+  }
+
+  @Test("A device that is no terminal")
+  func notATerminal() throws {
+    let broker = try Program("brokerd", ["--owner", "guest1", "--memory", "g1g2=\(temporaryMemory())", "--bind", "uart2=/dev/null"])
+    #expect(broker.finish() == 72)
+    #expect(sentence(broker.errorText).hasPrefix("uart2: /dev/null is not a terminal"))
+  }
+
+  @Test("A second brokerd on the same link")
+  func secondBroker() throws {
+    let broker = try Broker()
+    let second = try Program("brokerd", ["--owner", "guest1", "--memory", "g1g2=\(broker.memory)"])
+    #expect(second.finish() == 75)
+    #expect(sentence(second.errorText) == "link g1g2 (\(broker.memory)) is served by another brokerd already; stop that one first")
+    #expect(try broker.agent(["uart", "write", "uart2", "x"]).code == 0)
+  }
+
+  @Test("The wrong owner name")
+  func wrongOwner() throws {
+    let unknown = try Program("brokerd", ["--owner", "guest9"])
+    #expect(unknown.finish() == 78)
+    #expect(unknown.errorText.contains("guest9"))
+    #expect(unknown.errorText.contains("guest1"))
+    let borrower = try Program("brokerd", ["--owner", "guest2"])
+    #expect(borrower.finish() == 78)
+    #expect(sentence(borrower.errorText) == "the device tree of guest2 has no link with role \"owner\", so there is nobody to serve")
+  }
+
+  @Test("All channels in use")
+  func channelsBusy() throws {
+    let broker = try Broker()
+    let readers = try (0..<4).map { _ in try broker.start(["uart", "read", "uart2"]) }
+    // A channel is taken some time after the process starts.
+    var result = try broker.agent(["list"])
+    for _ in 0..<200 where !result.errors.contains("all 4 channels") {
+      usleep(10_000)
+      result = try broker.agent(["list"])
+    }
+    #expect(result.errors.contains("link g1g2: all 4 channels are in use by other processes of this guest"))
+    for reader in readers { reader.kill() }
+    #expect(try broker.agent(["uart", "write", "uart2", "x"]).code == 0)
+  }
+
+  @Test(
+    "Nonsense on the command line exits with 64 and points to --help",
+    arguments: [
+      [], ["nonsense"], ["uart"], ["uart", "write"], ["uart", "write", "uart2"], ["uart", "write", "uart2", "a", "b"],
+      ["uart", "write", "uart2", "x", "--nonsense"], ["uart", "write", "uart2", "--hex", "abc"],
+      ["uart", "read", "uart2", "-n", "0"], ["uart", "config", "uart2", "fast"], ["uart", "flush", "uart2", "up"],
+      ["ping", "-c", "x"], ["list", "more"], ["uart", "write", "uart2", "x", "--timeout", "soon"], ["list", "--memory"],
+    ])
+  func usage(arguments: [String]) throws {
+    let agent = try Program("guestagent", arguments)
+    #expect(agent.finish() == 64)
+    #expect(agent.errorText.hasSuffix("Try 'guestagent --help'.\n"))
+    #expect(agent.outputText == "")
+  }
+
+  @Test(
+    "--help on every command, and --version with both versions",
+    arguments: [
+      ["--help"], ["help"], ["list", "--help"], ["ping", "--help"], ["uart", "--help"], ["uart", "write", "--help"],
+      ["uart", "read", "--help"], ["uart", "config", "--help"], ["uart", "flush", "--help"],
+    ])
+  func help(arguments: [String]) throws {
+    let agent = try Program("guestagent", arguments)
+    #expect(agent.finish() == 0)
+    #expect(agent.outputText.hasPrefix("Usage: guestagent"))
+    #expect(agent.errorText == "")
+  }
+
+  @Test("--version names the protocol's and the layout's", arguments: ["guestagent", "brokerd"])
+  func version(name: String) throws {
+    let program = try Program(name, ["--version"])
+    #expect(program.finish() == 0)
+    #expect(program.outputText.hasPrefix("\(name) "))
+    #expect(program.outputText.contains("(protocol 1, layout 1)"))
+  }
+}
