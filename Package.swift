@@ -42,6 +42,7 @@ let package = Package(
       name: "Benchmarks",
       dependencies: ["BrokerProtocol", "CLinux", "GuestAgent", "Linux", "OwnerService", "Partition", "RingBuffer", "SharedMemory"],
       path: "Benchmarks", swiftSettings: hostRules),
+    .testTarget(name: "RingBufferTests", dependencies: ["RingBuffer"], swiftSettings: hostRules),
     .testTarget(
       name: "EndToEndTests", dependencies: ["CLinux", "GuestAgentCLI", "brokerd"], cSettings: gnu, swiftSettings: hostRules),
   ],

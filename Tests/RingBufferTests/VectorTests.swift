@@ -1,0 +1,81 @@
+import Foundation
+import Testing
+
+@testable import RingBuffer
+
+/// The lines of a file of vectors, as words, with their numbers. What follows '#' is for people.
+func vectors(_ name: String, file: String = #filePath) throws -> [(line: Int, words: [String])] {
+  let root = URL(fileURLWithPath: file).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+  let text = try String(contentsOf: root.appendingPathComponent("Spec/vectors/\(name)"), encoding: .utf8)
+  return text.split(separator: "\n", omittingEmptySubsequences: false).enumerated().compactMap { index, line in
+    let words = line.prefix { $0 != "#" }.split(separator: " ").map(String.init)
+    return words.isEmpty ? nil : (index + 1, words)
+  }
+}
+
+func bytes(hex words: some Sequence<String>) throws -> [UInt8] {
+  let digits = words.joined()
+  try #require(digits.count % 2 == 0)
+  return try stride(from: 0, to: digits.count, by: 2).map { start in
+    let from = digits.index(digits.startIndex, offsetBy: start)
+    return try #require(UInt8(digits[from..<digits.index(from, offsetBy: 2)], radix: 16))
+  }
+}
+
+@Suite("Spec/vectors")
+struct VectorTests {
+  @Test("ring.txt: what the lines of a ring hold")
+  func ring() throws {
+    var ring = TestRing()
+    var checked = 0
+    for (line, words) in try vectors("ring.txt") {
+      switch words[0] {
+      case "ring":
+        ring = TestRing(lines: try #require(Int(words[1], radix: 16)), start: try #require(UInt32(words[2], radix: 16)))
+      case "send": try expect(ring.send(bytes(hex: words.dropFirst())), "line \(line)")
+      case "receive": try expect(ring.receive() == bytes(hex: words.dropFirst()), "line \(line)")
+      case "line":
+        let start = 64 + (try #require(Int(words[1], radix: 16))) * 64
+        for (index, byte) in try bytes(hex: words.dropFirst(2)).enumerated() {
+          expect(ring.memory.memory.load(fromByteOffset: start + index, as: UInt8.self) == byte, "line \(line), byte \(index)")
+        }
+      case "credit": expect(ring.memory[TestRing.creditOffset] == UInt32(words[1], radix: 16), "line \(line)")
+      default: Issue.record("line \(line): unknown word \(words[0])")
+      }
+      checked += 1
+    }
+    expect(checked > 20)
+  }
+
+  @Test("session.txt: what the control words hold")
+  func session() throws {
+    let memory = TestRegion(size: 1 << 20, fill: 0)
+    let layout = try LinkLayout(size: 1 << 20, channels: 4)
+    var owner = Endpoint(memory.region, layout: layout, channel: 0, role: .owner)
+    var borrower = Endpoint(memory.region, layout: layout, channel: 0, role: .borrower)
+    func step(_ side: inout Endpoint, _ words: ArraySlice<String>, _ line: Int) throws {
+      switch words.first {
+      case "start": side.start(session: try #require(UInt32(words.last ?? "", radix: 16)))
+      case "refresh": _ = side.refresh()
+      case "send": try expect(side.producer.send(MessageBuffer(bytes(hex: words.dropFirst()))), "line \(line)")
+      case "arm": side.arm()
+      case "disarm": side.disarm()
+      case "ring": _ = side.shouldRing()
+      case "poison": side.poison(try #require(PoisonReason(rawValue: UInt32(words.last ?? "", radix: 16) ?? 0)))
+      case "close": side.close()
+      default: Issue.record("line \(line): unknown step")
+      }
+    }
+    for (line, words) in try vectors("session.txt") {
+      switch words[0] {
+      case "identity": LinkIdentity(layout, protocolVersion: try #require(UInt32(words[1], radix: 16))).write(to: memory.region)
+      case "owner": try step(&owner, words[1...], line)
+      case "borrower": try step(&borrower, words[1...], line)
+      case "word":
+        let offset = try #require(Int(words[1], radix: 16))
+        expect(memory[offset] == UInt32(words[2], radix: 16), "line \(line): \(String(memory[offset], radix: 16))")
+      default: Issue.record("line \(line): unknown word \(words[0])")
+      }
+    }
+  }
+}
