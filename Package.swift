@@ -43,6 +43,11 @@ let package = Package(
       dependencies: ["BrokerProtocol", "CLinux", "GuestAgent", "Linux", "OwnerService", "Partition", "RingBuffer", "SharedMemory"],
       path: "Benchmarks", swiftSettings: hostRules),
     .testTarget(name: "RingBufferTests", dependencies: ["RingBuffer"], swiftSettings: hostRules),
+    .testTarget(name: "LinuxTests", dependencies: ["Linux"], swiftSettings: hostRules),
+    .testTarget(
+      name: "SharedMemoryTests", dependencies: ["CLinux", "Linux", "Partition", "RingBuffer", "SharedMemory"], cSettings: gnu,
+      swiftSettings: hostRules),
+    .testTarget(name: "BrokerProtocolTests", dependencies: ["BrokerProtocol"], swiftSettings: hostRules),
     .testTarget(
       name: "EndToEndTests", dependencies: ["CLinux", "GuestAgentCLI", "brokerd"], cSettings: gnu, swiftSettings: hostRules),
   ],

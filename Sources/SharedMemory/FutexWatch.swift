@@ -16,6 +16,8 @@ public struct FutexWatch: ~Copyable {
   @safe
   private struct Context {
     let doorbell: SharedWord
+    /// The doorbell's value when the watch was made: a ring before the thread runs is not missed.
+    let initial: UInt32
     let event: Int32
     /// Private memory, shared by two threads of ours: 0 while the watch runs, 1 when it should end, 2 when it has.
     let phase: SharedWord
@@ -30,7 +32,7 @@ public struct FutexWatch: ~Copyable {
     let phase = unsafe SharedRegion(base: memory, size: 64).word(at: 0)
     phase.store(0)
     let context = UnsafeMutablePointer<Context>.allocate(capacity: 1)
-    unsafe context.initialize(to: Context(doorbell: doorbell, event: event, phase: phase, memory: memory))
+    unsafe context.initialize(to: Context(doorbell: doorbell, initial: doorbell.load(), event: event, phase: phase, memory: memory))
     var started = pthread_t()
     let body: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { raw in
       // SAFETY: the context that init passes below; deinit waits for this thread before it frees it.
@@ -62,7 +64,7 @@ public struct FutexWatch: ~Copyable {
   }
 
   private static func watch(_ context: Context) {
-    var seen = context.doorbell.load()
+    var seen = context.initial
     while context.phase.loadAcquiring() == 0 {
       let now = context.doorbell.load()
       if now != seen {

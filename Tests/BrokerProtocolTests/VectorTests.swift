@@ -1,0 +1,95 @@
+import Foundation
+import Testing
+
+@testable import BrokerProtocol
+
+@Suite("Spec/vectors/frames.txt")
+struct VectorTests {
+  /// A line of the file: the words before the colon, and the bytes behind it.
+  struct Vector: CustomTestStringConvertible, Sendable {
+    var words: [String]
+    var bytes: [UInt8]
+    var testDescription: String { words.joined(separator: " ") }
+
+    func number<T: FixedWidthInteger>(_ index: Int) throws -> T { try #require(T(words[index], radix: 16)) }
+  }
+
+  static let vectors: [Vector] = {
+    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+    let text = (try? String(contentsOf: root.appendingPathComponent("Spec/vectors/frames.txt"), encoding: .utf8)) ?? ""
+    return text.split(separator: "\n").compactMap { line in
+      let halves = line.prefix { $0 != "#" }.split(separator: ":")
+      guard halves.count == 2 else { return nil }
+      let digits = Array(halves[1].utf8.filter { $0 != 0x20 })
+      let bytes = stride(from: 0, to: digits.count, by: 2).compactMap {
+        UInt8(String(decoding: digits[$0..<min($0 + 2, digits.count)], as: UTF8.self), radix: 16)
+      }
+      return Vector(words: halves[0].split(separator: " ").map(String.init), bytes: bytes)
+    }
+  }()
+
+  @Test("The file is there and has every kind")
+  func kinds() {
+    #expect(Set(Self.vectors.map { $0.words[0] }) == ["request", "response", "entry", "settings", "bad"])
+  }
+
+  @Test("Each line is encoded to its bytes and decoded from them", arguments: vectors.filter { $0.words[0] != "bad" })
+  func good(vector: Vector) throws {
+    let bytes = vector.bytes
+    switch vector.words[0] {
+    case "request":
+      var request = Request(
+        id: try vector.number(1), frameClass: .broker, operation: try vector.number(3), peripheral: try vector.number(4),
+        timeout: try vector.number(5), argument0: try vector.number(6), argument1: try vector.number(7))
+      request.frameClass = try vector.number(2)
+      #expect(Request(bytes.span.bytes) == request)
+      #expect(encoded(Request.size) { request.encode(into: &$0) } == bytes)
+    case "response":
+      let response = Response(
+        id: try vector.number(1), status: Status(rawValue: try vector.number(2)),
+        executed: try #require(Executed(rawValue: try vector.number(3))), count: try vector.number(4),
+        failedIndex: try vector.number(5), value: try vector.number(6))
+      #expect(Response(bytes.span.bytes) == response)
+      #expect(encoded(Response.size) { response.encode(into: &$0) } == bytes)
+    case "entry":
+      var offset = 0
+      let entry = try #require(DirectoryEntry(bytes.span.bytes, at: &offset))
+      #expect(offset == bytes.count)
+      #expect(try entry.number == vector.number(1))
+      #expect(try entry.frameClass == vector.number(2))
+      #expect(try entry.access == vector.number(3))
+      #expect(entry.name == vector.words[4])
+      #expect(encoded(entry.size) { entry.encode(into: &$0, at: 0) } == bytes)
+    case "settings":
+      var settings = UARTSettings(baud: 1)
+      for word in vector.words.dropFirst() { #expect(settings.apply(word) == true) }
+      #expect(UARTSettings(bytes.span.bytes) == settings)
+      #expect(settings.text == vector.words.dropFirst().joined(separator: " "))
+      #expect(encoded(UARTSettings.size) { settings.encode(into: &$0, at: 0) } == bytes)
+    default: Issue.record("unknown kind \(vector.words[0])")
+    }
+  }
+
+  @Test("Each bad line is refused", arguments: vectors.filter { $0.words[0] == "bad" })
+  func bad(vector: Vector) {
+    let bytes = vector.bytes
+    var offset = 0
+    switch vector.words[1] {
+    case "request": #expect(Request(bytes.span.bytes) == nil)
+    case "response": #expect(Response(bytes.span.bytes) == nil)
+    case "entry":
+      #expect(DirectoryEntry(bytes.span.bytes, at: &offset) == nil)
+      #expect(offset == 0)
+    case "settings": #expect(UARTSettings(bytes.span.bytes) == nil)
+    default: Issue.record("unknown kind \(vector.words[1])")
+    }
+  }
+
+  private func encoded(_ size: Int, _ encode: (inout MutableRawSpan) -> Void) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0xee, count: size)
+    var span = bytes.mutableSpan
+    var raw = span.mutableBytes
+    encode(&raw)
+    return bytes
+  }
+}

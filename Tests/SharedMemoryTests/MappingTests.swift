@@ -1,0 +1,127 @@
+import CLinux
+import Foundation
+import Linux
+import RingBuffer
+import Testing
+
+@testable import Partition
+@testable import SharedMemory
+
+/// A path in /dev/shm that nobody else uses.
+func temporaryPath() -> String { "/dev/shm/guestbroker-test-\(getpid())-\(UInt32.random(in: 0...UInt32.max))" }
+
+@Suite("A link's region, mapped")
+struct MappingTests {
+  @Test("A file is made with the size and for this user alone, and both sides see the same words")
+  func file() throws {
+    let path = temporaryPath()
+    defer { unlink(path) }
+    let one = try Mapping(.file(path), size: 8192)
+    let other = try Mapping(.file(path), size: 8192)
+    one.region.word(at: 4096).store(0x1234_5678)
+    #expect(other.region.word(at: 4096).load() == 0x1234_5678)
+    let attributes = try FileManager.default.attributesOfItem(atPath: path)
+    #expect(attributes[.size] as? Int == 8192)
+    #expect(attributes[.posixPermissions] as? Int == 0o600)
+  }
+
+  @Test("A file that is too small is left as it is")
+  func tooSmall() throws {
+    let path = temporaryPath()
+    defer { unlink(path) }
+    _ = FileManager.default.createFile(atPath: path, contents: Data(count: 4096))
+    do {
+      _ = try Mapping(.file(path), size: 8192)
+      Issue.record("a short file was mapped")
+    } catch {
+      #expect(error.text == "\(path) has 4096 bytes, but the link needs 8192; make it larger or mend the device tree's reg")
+    }
+    #expect(try FileManager.default.attributesOfItem(atPath: path)[.size] as? Int == 4096)
+  }
+
+  @Test("A link planted in /dev/shm by another is not followed")
+  func planted() throws {
+    let path = temporaryPath()
+    let target = temporaryPath()
+    defer {
+      unlink(path)
+      unlink(target)
+    }
+    #expect(symlink(target, path) == 0)
+    #expect(throws: MappingError.self) { try Mapping(.ownFile(path), size: 4096) }
+    #expect(access(target, F_OK) != 0)
+  }
+
+  @Test("What can't be opened or mapped says why")
+  func unreachable() {
+    do {
+      _ = try Mapping(.file("/nonexistent/x"), size: 4096)
+      Issue.record("mapped")
+    } catch {
+      #expect(error.text == "cannot open /nonexistent/x: No such file or directory")
+    }
+    do {
+      _ = try Mapping(.file("/dev/null"), size: 4096)
+      Issue.record("mapped")
+    } catch {
+      #expect(error.text == "cannot map /dev/null: No such device")
+    }
+  }
+
+  @Test("/dev/mem that is missing or forbidden says so", .enabled(if: access("/dev/mem", R_OK | W_OK) != 0, "this machine lets /dev/mem be opened"))
+  func physical() {
+    do {
+      _ = try Mapping(.physical(0x8f00_0000), size: 4096)
+      Issue.record("mapped")
+    } catch {
+      #expect(error.text.hasPrefix("cannot open /dev/mem at 0x8f000000: "))
+    }
+  }
+
+  @Test("A part is one holder's until its mapping goes")
+  func locks() throws {
+    let path = temporaryPath()
+    defer { unlink(path) }
+    let one = try Mapping(.file(path), size: 8192)
+    do {
+      let other = try Mapping(.file(path), size: 8192)
+      #expect(try other.lock(.owner))
+      #expect(try !one.lock(.owner))
+      #expect(try one.lock(.channel(0)))
+      #expect(try !other.lock(.channel(0)))
+      #expect(try other.lock(.channel(1)))
+    }
+    #expect(try one.lock(.owner))
+    #expect(try one.lock(.channel(1)))
+  }
+
+  @Test("The built-in example's link is a file of this user's with a futex; a board's is /dev/mem with a timed poll")
+  func openLink() throws {
+    let (partition, _) = try Partition.load(deviceTree: nil, builtInGuest: "guest2", running: [])
+    var link = partition.links[0]
+    link.name = "test\(UInt16.random(in: 0...UInt16.max))"
+    let opened = try OpenLink(link, override: nil, isExample: true)
+    #expect(opened.source.text == "/dev/shm/guestbroker-\(geteuid())-\(link.name)")
+    unlink(opened.source.text)
+    #expect(opened.doorbell == .futex)
+    #expect(opened.layout.size == 1 << 20 && opened.layout.channels == 4)
+    let path = temporaryPath()
+    defer { unlink(path) }
+    let board = try OpenLink(link, override: path, isExample: false)
+    #expect(board.doorbell == .poll(nanoseconds: 200_000))
+    #expect(board.source.text == path)
+  }
+
+  @Test("A region that doesn't fit its channels is refused before anything is opened")
+  func badLayout() throws {
+    let (partition, _) = try Partition.load(deviceTree: nil, builtInGuest: "guest2", running: [])
+    var link = partition.links[0]
+    link.memory.size = 4096
+    do {
+      _ = try OpenLink(link, override: "/nonexistent/x", isExample: false)
+      Issue.record("opened")
+    } catch {
+      #expect(error.text == "its region has 4096 bytes, but its channels need 36864; enlarge reg or lower channels in both device trees")
+    }
+  }
+}
