@@ -49,6 +49,16 @@ let package = Package(
       swiftSettings: hostRules),
     .testTarget(name: "BrokerProtocolTests", dependencies: ["BrokerProtocol"], swiftSettings: hostRules),
     .testTarget(
+      name: "GuestAgentTests",
+      dependencies: ["BrokerProtocol", "CLinux", "GuestAgent", "Linux", "Partition", "RingBuffer", "SharedMemory"],
+      cSettings: gnu, swiftSettings: hostRules),
+    .testTarget(
+      name: "OwnerServiceTests",
+      dependencies: [
+        "BrokerProtocol", "CLinux", "GuestAgent", "Linux", "OwnerService", "Partition", "RingBuffer", "SharedMemory",
+      ],
+      cSettings: gnu, swiftSettings: hostRules),
+    .testTarget(
       name: "EndToEndTests", dependencies: ["CLinux", "GuestAgentCLI", "brokerd"], cSettings: gnu, swiftSettings: hostRules),
   ],
   swiftLanguageModes: [.v6])

@@ -1,0 +1,197 @@
+import CLinux
+import Foundation
+import Linux
+import Testing
+
+@testable import BrokerProtocol
+@testable import GuestAgent
+@testable import OwnerService
+
+@Suite("A served UART")
+struct UARTServerTests {
+  /// Both ends of a pseudo-terminal of the kernel's, in raw mode.
+  private final class Line {
+    let master: Int32
+    private let slave: Int32
+    let path: String
+
+    init() throws {
+      var name = [CChar](repeating: 0, count: 64)
+      master = lx_open_pty(&name, name.count)
+      path = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      slave = open(path, O_RDWR | O_NOCTTY)
+      try #require(master >= 0 && slave >= 0)
+    }
+
+    deinit {
+      close(master)
+      close(slave)
+    }
+  }
+
+  @Test("Spec 5 §3: a read without waiting returns what there is; one for more than there is ends at its deadline with that")
+  func reads() throws {
+    let line = try Line()
+    let owner = try TestOwner(bindings: ["uart2": line.path])
+    var agent = try owner.agent()
+    let uart = try UART("uart2", via: &agent)
+    #expect(write(line.master, "abcdef", 6) == 6)
+    let two = try uart.read(2, minimum: 2, timeout: 10_000, via: &agent)
+    #expect(two.bytes == Array("ab".utf8))
+    let rest = try uart.read(100, minimum: 0, timeout: 0, via: &agent)
+    #expect(rest.bytes == Array("cdef".utf8))
+    #expect(write(line.master, "xy", 2) == 2)
+    let late = try uart.read(100, minimum: 100, timeout: 200, via: &agent)
+    #expect(late.bytes == Array("xy".utf8))
+    #expect(late.lost == 0)
+  }
+
+  @Test("Spec 5 §2: a write that the line takes in part ends at its deadline with the number of bytes it took")
+  func partialWrite() throws {
+    let line = try Line()
+    let owner = try TestOwner(bindings: ["uart2": line.path])
+    var agent = try owner.agent()
+    let uart = try UART("uart2", via: &agent)
+    var taken = 0
+    let bytes = [UInt8](repeating: 7, count: 4096)
+    while true {
+      let response = try uart.writeOnce(bytes.span.bytes, drain: false, timeout: 100, via: &agent)
+      taken += Int(response.count)
+      if response.status == .ok { continue }
+      #expect(response.status == .timedOut)
+      #expect(response.executed == (response.count > 0 ? .yes : .no))
+      break
+    }
+    var held: Int32 = 0
+    _ = ioctl(line.master, UInt(FIONREAD), &held)
+    var buffer = [UInt8](repeating: 0, count: 1 << 16)
+    var got = 0
+    while got < taken {
+      let count = read(line.master, &buffer, buffer.count)
+      if count > 0 { got += count } else { usleep(1000) }
+    }
+    #expect(got == taken)
+  }
+
+  @Test("Spec 5 §6: a line that is gone ends what waits for it with ENODEV")
+  func gone() throws {
+    var line: Line? = try Line()
+    let path = try #require(line?.path)
+    let owner = try TestOwner(bindings: ["uart2": path])
+    var agent = try owner.agent()
+    let uart = try UART("uart2", via: &agent)
+    try uart.write([1], via: &agent)
+    line = nil
+    #expect(
+      refusalStatus { _ = try uart.read(1, timeout: 30_000, via: &agent) } == .noDevice)
+    #expect(refusalStatus { try uart.write([1], via: &agent) } == .noDevice)
+  }
+
+  private func refusalStatus(_ body: () throws -> Void) -> Status? {
+    do {
+      try body()
+    } catch let error as AgentError {
+      if case .refused(let status) = error.reason { return status }
+    } catch {}
+    return nil
+  }
+
+  @Test("Spec 5 §4: a simulated line keeps every setting that it is given")
+  func simulatedSettings() throws {
+    let port = try SerialPort(simulated: ())
+    let settings = UARTSettings(baud: 31_250, dataBits: 7, parity: .mark, stopBits: 2, rtscts: true, xonxoff: true)
+    try port.configure(settings)
+    #expect(try port.settings == settings)
+  }
+
+  @Test("A speed or format that the terminal's driver doesn't take is refused, and the old one stays")
+  func refusedSettings() throws {
+    let line = try Line()
+    let port = try SerialPort(path: line.path)
+    try port.configure(UARTSettings(baud: 57_600))
+    // The kernel's pseudo-terminals have 8 data bits whatever they are told.
+    do {
+      try port.configure(UARTSettings(baud: 9600, dataBits: 7))
+      Issue.record("a pseudo-terminal took 7 data bits")
+    } catch {
+      #expect(error.code == EINVAL)
+    }
+    #expect(try port.settings == UARTSettings(baud: 57_600))
+    withExtendedLifetime(line.path) {}
+  }
+
+  @Test("Received bytes come out as they went in, through every wrap of the queue")
+  func byteQueue() {
+    var generator = SeededGenerator("byteQueue")
+    var queue = ByteQueue(capacity: 37)
+    var model: [UInt8] = []
+    var next: UInt8 = 0
+    for _ in 0..<20_000 {
+      if Bool.random(using: &generator) {
+        let most = Int.random(in: 0...40, using: &generator)
+        let got = queue.fill { space in
+          let count = min(most, space.count)
+          for i in 0..<count {
+            space[i] = next
+            model.append(next)
+            next &+= 1
+          }
+          return count
+        }
+        expect(got >= 0 && queue.count <= 37)
+      } else {
+        let most = Int.random(in: 0...40, using: &generator)
+        var bytes = [UInt8](repeating: 0, count: 50)
+        var span = bytes.mutableSpan
+        var raw = span.mutableBytes
+        let count = queue.take(most, into: &raw, at: 10)
+        expect(count == min(most, model.count))
+        expect(Array(bytes[10..<10 + count]) == Array(model.prefix(count)))
+        model.removeFirst(count)
+      }
+      expect(queue.count == model.count)
+    }
+    _ = queue.fill { _ in -1 }
+    expect(queue.count == model.count)
+  }
+
+  /// As `#expect`, which can't look into an expression with values that can't be copied.
+  private func expect(_ condition: Bool, at place: SourceLocation = #_sourceLocation) {
+    if !condition { Issue.record(sourceLocation: place) }
+  }
+}
+
+@Suite("The terminal of a device-tree node")
+struct FindTerminalTests {
+  /// A sysfs in which node /soc/serial@2000 has ttyAMA2 the old way and /soc/serial@3000 has ttyS0 behind a port device.
+  private func makeSysfs() throws -> URL {
+    let root = URL(fileURLWithPath: NSTemporaryDirectory()).appendingPathComponent("sysfs-\(UUID().uuidString)")
+    let files = FileManager.default
+    func directory(_ path: String) throws { try files.createDirectory(at: root.appendingPathComponent(path), withIntermediateDirectories: true) }
+    func link(_ path: String, to target: String) throws {
+      try files.createSymbolicLink(atPath: root.appendingPathComponent(path).path, withDestinationPath: root.appendingPathComponent(target).path)
+    }
+    for node in ["serial@1000", "serial@2000", "serial@3000"] { try directory("firmware/devicetree/base/soc/\(node)") }
+    try directory("class/tty/tty0")
+    try directory("devices/2000.serial/tty/ttyAMA2")
+    try link("devices/2000.serial/of_node", to: "firmware/devicetree/base/soc/serial@2000")
+    try link("devices/2000.serial/tty/ttyAMA2/device", to: "devices/2000.serial")
+    try link("class/tty/ttyAMA2", to: "devices/2000.serial/tty/ttyAMA2")
+    try directory("devices/3000.serial/3000.serial:0/3000.serial:0.0/tty/ttyS0")
+    try link("devices/3000.serial/of_node", to: "firmware/devicetree/base/soc/serial@3000")
+    try link("devices/3000.serial/3000.serial:0/3000.serial:0.0/tty/ttyS0/device", to: "devices/3000.serial/3000.serial:0/3000.serial:0.0")
+    try link("class/tty/ttyS0", to: "devices/3000.serial/3000.serial:0/3000.serial:0.0/tty/ttyS0")
+    return root
+  }
+
+  @Test("It is found by its of_node, also behind a serial port device, and not found for a node without a driver")
+  func find() throws {
+    let root = try makeSysfs()
+    defer { try? FileManager.default.removeItem(at: root) }
+    #expect(findTerminal(ofNode: "/soc/serial@2000", sysfs: root.path) == "/dev/ttyAMA2")
+    #expect(findTerminal(ofNode: "/soc/serial@3000", sysfs: root.path) == "/dev/ttyS0")
+    #expect(findTerminal(ofNode: "/soc/serial@1000", sysfs: root.path) == nil)
+    #expect(findTerminal(ofNode: "/soc/serial@9000", sysfs: root.path) == nil)
+    #expect(findTerminal(ofNode: "/soc/serial@2000", sysfs: "/nonexistent") == nil)
+  }
+}
