@@ -28,7 +28,9 @@ struct Client: ~Copyable {
   private let maximumResponse: Int
 
   init(_ link: OpenLink, channel: Int, guest: String, grants: [UInt8]) {
-    endpoint = Endpoint(link.mapping.region, layout: link.layout, channel: channel, role: .owner)
+    endpoint = Endpoint(
+      link.mapping.region, layout: link.layout, channel: channel, role: .owner,
+      identity: LinkIdentity(link.layout, protocolVersion: protocolVersion))
     doorbell = link.doorbell
     mapping = link.mapping
     self.guest = guest

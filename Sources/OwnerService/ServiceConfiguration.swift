@@ -36,7 +36,7 @@ public struct ServiceConfiguration: Sendable {
     }
   }
 
-  /// Maps a link's region, takes the owner's part of it and says there what the borrower will find.
+  /// Maps a link's region and takes the owner's part of it.
   func open(_ link: Link) throws(ServiceError) -> OpenLink {
     let opened: OpenLink
     do throws(MappingError) {
@@ -51,7 +51,6 @@ public struct ServiceConfiguration: Sendable {
       throw .system(error)
     }
     guard isOurs else { throw .linkBusy(link: link.name, opened.source) }
-    LinkIdentity(opened.layout, protocolVersion: protocolVersion).write(to: opened.mapping.region)
     return opened
   }
 

@@ -28,6 +28,8 @@ public struct Endpoint: ~Copyable {
   public private(set) var session: UInt32 = 0
   /// The peer's session that was acknowledged; 0 for none.
   private var acknowledged: UInt32 = 0
+  /// The peer's session that the outgoing ring is being cleared for, and how many of its lines are.
+  private var preparing: (session: UInt32, lines: UInt32) = (0, 0)
   /// A peer's session that broke the rules. It gets no second chance; its successor does.
   private var banned: UInt32 = 0
 
@@ -36,6 +38,8 @@ public struct Endpoint: ~Copyable {
 
   private let own: Control
   private let peer: Control
+  /// What an owner says about the link, and where.
+  private let identity: (statement: LinkIdentity, region: SharedRegion)?
   private var heartbeat: UInt32 = 0
   /// Odd while this side sleeps.
   private var sleeps: UInt32 = 0
@@ -64,9 +68,12 @@ public struct Endpoint: ~Copyable {
     }
   }
 
+  /// - Parameter identity: An owner's. It is stated anew with each session of either side: whoever maps the region may have
+  ///   overwritten it.
   /// - Precondition: `channel` is one of the layout's, and the layout was made for a region of this size.
-  public init(_ region: SharedRegion, layout: LinkLayout, channel: Int, role: Role) {
+  public init(_ region: SharedRegion, layout: LinkLayout, channel: Int, role: Role, identity: LinkIdentity? = nil) {
     precondition(channel >= 0 && channel < layout.channels && layout.size <= region.size)
+    self.identity = identity.map { ($0, region) }
     own = Control(region, at: layout.control(role, channel: channel))
     peer = Control(region, at: layout.control(role.peer, channel: channel))
     producer = Producer(
@@ -87,6 +94,7 @@ public struct Endpoint: ~Copyable {
     acknowledged = 0
     own.acknowledged.store(0)
     own.error.store(PoisonReason.none.rawValue)
+    if let identity { identity.statement.write(to: identity.region) }
     own.session.storeReleasing(session)  // SP-4: whoever sees it sees acknowledged 0, not a predecessor's
   }
 
@@ -99,7 +107,8 @@ public struct Endpoint: ~Copyable {
 
   /// Looks at the peer's session words and takes the next step of the handshake.
   ///
-  /// - Complexity: two loads while nothing changes. A change costs one store for each line used since the last one.
+  /// - Complexity: two loads while nothing changes. A step stores at most `linesPerStep` words and some more, so that a peer
+  ///   that restarts all the time can't keep this side busy.
   @inline(__always)
   public mutating func refresh() -> Event {
     let theirs = peer.session.loadAcquiring()  // SP-4
@@ -111,21 +120,14 @@ public struct Endpoint: ~Copyable {
   @inline(never)
   private mutating func handshake(_ theirs: UInt32, _ theirAcknowledged: UInt32) -> Event {
     guard session != 0 else { return .none }
-    let wasEstablished = state == .established
     if theirs != acknowledged {
-      state = .sync
-      acknowledged = 0
-      if theirs == 0 || theirs == banned {
+      let wasEstablished = state == .established
+      if acknowledged != 0 {
+        state = .sync
+        acknowledged = 0
         own.acknowledged.storeReleasing(0)
-      } else {
-        producer.reset(start: session)
-        consumer.reset(start: theirs)
-        rungSleep = 0
-        acknowledged = theirs
-        state = .acknowledged
-        own.error.store(PoisonReason.none.rawValue)
-        own.acknowledged.storeReleasing(theirs)  // SP-5: whoever sees it sees an empty ring
       }
+      if theirs != 0, theirs != banned { prepare(for: theirs) }
       if wasEstablished { return .lost(nil) }
     }
     if state == .acknowledged, theirAcknowledged == session {
@@ -139,6 +141,28 @@ public struct Endpoint: ~Copyable {
       return .lost(reason)
     }
     return .none
+  }
+
+  /// Lines that one step of the handshake clears.
+  static var linesPerStep: UInt32 { 64 }
+
+  /// Makes the rings ready for a session of the peer's, a step at a time, and then acknowledges it.
+  private mutating func prepare(for theirs: UInt32) {
+    if preparing.session != theirs { preparing = (theirs, 0) }
+    producer.clear(preparing.lines..<preparing.lines + Self.linesPerStep)
+    preparing.lines += Self.linesPerStep
+    guard preparing.lines >= producer.lineCount else { return }
+    preparing = (0, 0)
+    producer.reset(start: session)
+    consumer.reset(start: theirs)
+    rungSleep = 0
+    acknowledged = theirs
+    state = .acknowledged
+    // The peer's predecessor may have written over these.
+    own.error.store(PoisonReason.none.rawValue)
+    if let identity { identity.statement.write(to: identity.region) }
+    own.session.storeReleasing(session)
+    own.acknowledged.storeReleasing(theirs)  // SP-5: whoever sees it sees an empty ring
   }
 
   /// Ends the link for this session of the peer, with a reason that the peer can read. Its next session starts afresh.

@@ -81,8 +81,8 @@ public struct LinkIdentity: Equatable, Sendable {
     protocolVersion = region.word(at: 0x14).load()
   }
 
-  /// Only the owner calls this, before it starts a session: the session word's release makes it visible (SP-4).
-  public func write(to region: SharedRegion) {
+  /// Before the release of a session or acknowledgement that makes it visible (SP-4, SP-5).
+  func write(to region: SharedRegion) {
     region.word(at: 0x00).store(magic)
     region.word(at: 0x04).store(layoutVersion)
     region.word(at: 0x08).store(size)

@@ -10,15 +10,12 @@ public struct Producer: ~Copyable {
   @usableFromInline var next: UInt32 = 0
   /// The newest credit that was looked at.
   @usableFromInline var creditSeen: UInt32 = 0
-  /// Lines that may hold a stamp: the ones that `reset` has to clear.
-  @usableFromInline var stampedLines: UInt32
 
   /// - Parameter offset: Of the ring in `region`, from `LinkLayout`.
   init(_ region: SharedRegion, offset: Int, lineCount: Int, credit: SharedWord) {
     unsafe ring = region.lines(at: offset, count: lineCount)
     self.lineCount = UInt32(lineCount)
     self.credit = credit
-    stampedLines = UInt32(lineCount)
   }
 
   /// Where the next message will start: what to remember of a message before it is sent.
@@ -27,15 +24,19 @@ public struct Producer: ~Copyable {
   /// Longest message in bytes: a quarter of the ring, so that one message never waits for an empty ring.
   public var maximumMessageSize: Int { Int(lineCount) / 4 * Line.payloadSize }
 
-  /// Makes the ring empty, with the next message at `start`. Old contents are never assumed to be 0.
+  /// Makes the ring empty, with the next message at `start`.
   ///
-  /// Only while the peer does not read: before the session is acknowledged (Spec 3 §3).
+  /// Only while the peer does not read, and after `clear` of every line (Spec 3 §3).
   mutating func reset(start: UInt32) {
-    let first = next &- stampedLines
-    for i in 0..<stampedLines { unsafe Line(ring, index: (first &+ i) & (lineCount &- 1)).stamp.store(0) }
-    stampedLines = 0
     next = start
     creditSeen = start
+  }
+
+  /// Makes lines hold nothing. Old contents are never assumed to: a predecessor or the peer may have written any.
+  ///
+  /// - Parameter lines: Those of them that the ring has.
+  func clear(_ lines: Range<UInt32>) {
+    for index in lines.clamped(to: 0..<lineCount) { unsafe Line(ring, index: index).stamp.store(0) }
   }
 
   /// Lines that a message of `size` bytes takes.
@@ -106,7 +107,6 @@ public struct Producer: ~Copyable {
     first.length.store(UInt32(truncatingIfNeeded: size))
     first.stamp.storeReleasing(stamp(of: next))  // SP-1
     next &+= count
-    stampedLines = min(stampedLines &+ count, lineCount)
     return true
   }
 

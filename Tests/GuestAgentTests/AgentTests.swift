@@ -19,10 +19,9 @@ private final class BadOwner: @unchecked Sendable {
   init(beats: Bool = true, takes: Bool = true, _ answer: @escaping @Sendable (Request, Int) -> [[UInt8]]) throws {
     let layout = try LinkLayout(size: 1 << 20, channels: 4)
     let mapping = try Mapping(.file(path), size: layout.size)
-    LinkIdentity(layout, protocolVersion: protocolVersion).write(to: mapping.region)
     let (stop, stopped) = (stop, stopped)
     let thread = Thread {
-      var endpoint = Endpoint(mapping.region, layout: layout, channel: 0, role: .owner)
+      var endpoint = Endpoint(mapping.region, layout: layout, channel: 0, role: .owner, identity: LinkIdentity(layout, protocolVersion: protocolVersion))
       var message = MessageBuffer(capacity: 1 << 13)
       endpoint.start(session: 77)
       while stop.wait(timeout: .now()) == .timedOut {
@@ -100,7 +99,7 @@ struct AgentTests {
       [found(request) ?? bytes(Response(id: request.id, count: UInt32(size) + 1))]
     }
     var agent = try owner.agent()
-    let uart = try UART("a", via: &agent)
+    var uart = try UART("a", via: &agent)
     let error = try #require(failure { try uart.write([1, 2, 3], via: &agent) })
     #expect(error.executed == .maybe)
     #expect(error.done == 0)
@@ -116,7 +115,7 @@ struct AgentTests {
       [found(request) ?? bytes(Response(id: request.id, count: UInt32(size - 1)))]
     }
     var agent = try owner.agent()
-    let uart = try UART("a", via: &agent)
+    var uart = try UART("a", via: &agent)
     let error = try #require(failure { try uart.write([1, 2, 3], via: &agent) })
     #expect(error.executed == .yes)
     #expect(error.done == 2)
@@ -138,7 +137,7 @@ struct AgentTests {
   func badSettings() throws {
     let owner = try BadOwner { request, _ in [found(request) ?? bytes(Response(id: request.id), [1, 2, 3])] }
     var agent = try owner.agent()
-    let uart = try UART("a", via: &agent)
+    var uart = try UART("a", via: &agent)
     let error = try #require(failure { _ = try uart.settings(via: &agent) })
     guard case .protocolError(.badFrame) = error.reason else {
       Issue.record("\(error)")
@@ -152,7 +151,7 @@ struct AgentTests {
       [found(request) ?? bytes(Response(id: request.id, status: .timedOut, executed: .no, count: 0, value: 10))]
     }
     var agent = try owner.agent()
-    let uart = try UART("a", via: &agent)
+    var uart = try UART("a", via: &agent)
     let error = try #require(failure { try uart.write([UInt8](repeating: 1, count: 10), timeout: 10, via: &agent) })
     guard case .refused(.timedOut) = error.reason else {
       Issue.record("\(error)")

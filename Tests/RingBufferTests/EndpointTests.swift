@@ -55,6 +55,46 @@ struct EndpointTests {
     expect(link.borrower.state == .established)
   }
 
+  @Test("Spec 3 §3: what a side says of itself is restored for a peer's next session, whatever the last one wrote over it")
+  func wordsRestored() throws {
+    var generator = SeededGenerator("wordsRestored")
+    for _ in 0..<500 {
+      var link = TestLink()
+      link.establish()
+      // The owner's words as well as its ring.
+      for _ in 0..<40 {
+        link.memory[Int.random(in: 0x40..<0x60, using: &generator) * 4] = .random(in: 0...UInt32.max, using: &generator)
+        link.memory[Int.random(in: 0x400..<0xc00, using: &generator) * 4] = .random(in: 0...UInt32.max, using: &generator)
+      }
+      link.borrower = Endpoint(link.memory.region, layout: link.layout, channel: 0, role: .borrower)
+      link.borrower.start(session: .random(in: 3...UInt32.max, using: &generator))
+      link.settle()
+      expect(link.owner.state == .established && link.borrower.state == .established)
+      var buffer = MessageBuffer(capacity: 896)
+      for _ in 0..<100 {
+        try expect(link.borrower.producer.send(MessageBuffer([1])))
+        try expect(link.owner.consumer.receive(into: &buffer))
+        try expect(link.owner.producer.send(MessageBuffer([2])))
+        try expect(link.borrower.consumer.receive(into: &buffer))
+      }
+    }
+  }
+
+  @Test("Spec 2 §2: an owner states its identity anew with each session of its peer")
+  func identityRestated() throws {
+    let memory = TestRegion(size: 0x1000 + 2 * 64 * 64)
+    let layout = try LinkLayout(size: memory.region.size, channels: 1)
+    let identity = LinkIdentity(layout, protocolVersion: 1)
+    var owner = Endpoint(memory.region, layout: layout, channel: 0, role: .owner, identity: identity)
+    var borrower = Endpoint(memory.region, layout: layout, channel: 0, role: .borrower)
+    owner.start(session: 1)
+    expect(LinkIdentity(reading: memory.region) == identity)
+    memory[0] = 0
+    borrower.start(session: 2)
+    _ = owner.refresh()
+    expect(LinkIdentity(reading: memory.region) == identity)
+  }
+
   @Test("Spec 3 §5: a poisoned peer reads the reason, and its next session is accepted by itself")
   func poison() {
     var link = TestLink()

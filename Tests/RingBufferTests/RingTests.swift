@@ -70,8 +70,7 @@ struct RingTests {
   func resetClears() throws {
     var ring = TestRing(start: 5)
     for _ in 0..<40 { try expect(ring.send([1])) }
-    ring.producer.reset(start: 5)
-    ring.consumer.reset(start: 5)
+    ring.begin(at: 5)
     try expect(ring.receive() == nil)
     expect(!ring.consumer.isReady)
     for position in UInt32(0)..<64 { expect(ring.memory[ring.line(position)] == 0) }
@@ -177,7 +176,7 @@ struct RingTests {
     let credit = region.word(at: TestRing.creditOffset)
     let sender = inThread {
       var producer = Producer(region, offset: 64, lineCount: lines, credit: credit)
-      producer.reset(start: 0xffff_fff0)
+      producer.reset(start: 0xffff_fff0)  // cleared when the ring was made
       var message = MessageBuffer(capacity: 896)
       for i in 0..<count {
         message.put([UInt8](repeating: UInt8(truncatingIfNeeded: i), count: 1 + i % 300).span.bytes, at: 0)

@@ -37,6 +37,12 @@ struct TestRing: ~Copyable {
     producer = Producer(memory.region, offset: 64, lineCount: lines, credit: credit)
     consumer = Consumer(memory.region, offset: 64, lineCount: lines, credit: credit)
     message = MessageBuffer(capacity: lines / 4 * 56)
+    begin(at: start)
+  }
+
+  /// As a handshake does it.
+  mutating func begin(at start: UInt32) {
+    producer.clear(0..<producer.lineCount)
     producer.reset(start: start)
     consumer.reset(start: start)
   }
