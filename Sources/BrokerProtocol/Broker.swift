@@ -56,6 +56,3 @@ public struct DirectoryEntry: Sendable {
     }
   }
 }
-
-/// The name in a `find` request.
-public func decodeName(_ data: RawSpan) -> String? { data.name(at: 0, count: data.byteCount, limit: maximumName) }

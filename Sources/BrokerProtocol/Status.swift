@@ -9,17 +9,15 @@ public struct Status: RawRepresentable, Equatable, Sendable {
   @inlinable public static var ok: Status { Status(rawValue: 0) }
   /// The device failed.
   @inlinable public static var io: Status { Status(rawValue: 5) }
-  /// Try again: the owner has no room for another request of this borrower.
-  @inlinable public static var again: Status { Status(rawValue: 11) }
+  /// The peripheral exists, but its device is gone or can't be opened.
+  @inlinable public static var deviceGone: Status { Status(rawValue: 6) }
   /// The peripheral exists, but this guest has no grant, or none for this.
   @inlinable public static var access: Status { Status(rawValue: 13) }
   @inlinable public static var busy: Status { Status(rawValue: 16) }
-  /// No such peripheral, or it is gone.
+  /// No such peripheral.
   @inlinable public static var noDevice: Status { Status(rawValue: 19) }
   /// An argument out of its range.
   @inlinable public static var invalid: Status { Status(rawValue: 22) }
-  /// Longer than the owner takes.
-  @inlinable public static var messageSize: Status { Status(rawValue: 90) }
   /// The owner doesn't know the operation.
   @inlinable public static var notSupported: Status { Status(rawValue: 95) }
   /// The deadline passed first.

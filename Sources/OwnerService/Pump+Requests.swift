@@ -8,7 +8,6 @@ extension Pump {
     let request = clients[index].slots[slot].request
     if request.frameClass == FrameClass.broker.rawValue { return answerBroker(request, slot, of: index) }
     let number = Int(request.peripheral)
-    // No difference is made between what isn't there and what nobody may know of.
     guard number < directory.count else { return clients[index].answer(slot, .noDevice, executed: .no) }
     let access = clients[index].grants[number]
     guard access != 0 else { return clients[index].answer(slot, .access, executed: .no) }

@@ -69,7 +69,7 @@ struct UARTServer: ~Copyable {
       }
     guard access & needed == needed else { return clients[client].answer(slot, .access, executed: .no) }
     // What was received before the device went can still be had.
-    if failure != nil, operation != .read || received.count == 0, !reopen() { return clients[client].answer(slot, .noDevice, executed: .no) }
+    if failure != nil, operation != .read || received.count == 0, !reopen() { return clients[client].answer(slot, .deviceGone, executed: .no) }
 
     switch operation {
     case .write:
@@ -90,7 +90,7 @@ struct UARTServer: ~Copyable {
       clients[client].slots[slot].startWaiting(now: monotonicNanoseconds())
       reads.append(Waiting(client: client, slot: slot))
       receive(&clients)
-      if failure != nil { return cancelAll(&clients, .noDevice) }
+      if failure != nil { return cancelAll(&clients, .deviceGone) }
       if request.timeout == 0 { expire(now: monotonicNanoseconds(), &clients) }
     case .flush:
       flush(request, slot, client, &clients)
@@ -114,11 +114,15 @@ struct UARTServer: ~Copyable {
     }
     var discarded = 0
     if output {
-      discarded += driver.unsent
-      // Whoever still waits for the bytes that go now is told so.
+      var unsent = driver.unsent
+      discarded += unsent
+      // Whoever still waits is told how many bytes have left. Only the first in line may have given any to the kernel.
       for write in writes {
-        let done = clients[write.client].slots[write.slot].done
-        clients[write.client].answer(write.slot, .canceled, executed: done > 0 ? .yes : .no, count: done)
+        let taken = clients[write.client].slots[write.slot].done
+        let left = max(0, taken - unsent)
+        unsent = 0
+        clients[write.client].answer(
+          write.slot, .canceled, executed: left > 0 ? .yes : taken > 0 ? .maybe : .no, count: left)
       }
       writes.removeAll(keepingCapacity: true)
       wantsOutput = false
@@ -290,7 +294,7 @@ struct UARTServer: ~Copyable {
   private mutating func fail(_ errno: Errno, _ clients: inout FixedArray<Client>) {
     failure = (errno, monotonicNanoseconds())
     driver.close()
-    cancelAll(&clients, .noDevice)
+    cancelAll(&clients, .deviceGone)
   }
 
   /// The device failed earlier: whether it works again.

@@ -56,7 +56,6 @@ struct Brokerd {
       for line in service.served { printLine("brokerd: \(partition.guestName) serves \(line)") }
       unsafe lx_notify("READY=1")
       try service.run(until: signals.number)
-      unsafe lx_notify("STOPPING=1")
     } catch {
       throw Failure(error.text, error.exitCode)
     }

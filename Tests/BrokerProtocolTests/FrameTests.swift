@@ -13,7 +13,6 @@ struct FrameTests {
         #expect((Request(bytes.span.bytes) != nil) == (count >= Request.size))
         if count < Response.size { #expect(Response(bytes.span.bytes) == nil) } else { _ = Response(bytes.span.bytes) }
         _ = UARTSettings(bytes.span.bytes)
-        _ = decodeName(bytes.span.bytes)
         for start in [-1, 0, 1, count - 1, count, count + 1, .max - 4, .max, .min] {
           var offset = start
           _ = DirectoryEntry(bytes.span.bytes, at: &offset)
@@ -23,13 +22,15 @@ struct FrameTests {
     }
   }
 
+  private func name(_ bytes: [UInt8]) -> String? { bytes.span.bytes.name(at: 0, count: bytes.count, limit: maximumName) }
+
   @Test("A name is 1 to 31 bytes of printable ASCII")
   func names() {
-    #expect(decodeName(Array("uart2".utf8).span.bytes) == "uart2")
-    #expect(decodeName([UInt8]().span.bytes) == nil)
-    #expect(decodeName([UInt8](repeating: 0x61, count: 31).span.bytes) != nil)
-    #expect(decodeName([UInt8](repeating: 0x61, count: 32).span.bytes) == nil)
-    for byte: UInt8 in [0, 0x1f, 0x20, 0x7f, 0x80, 0xff] { #expect(decodeName([0x61, byte].span.bytes) == nil) }
+    #expect(name(Array("uart2".utf8)) == "uart2")
+    #expect(name([]) == nil)
+    #expect(name([UInt8](repeating: 0x61, count: 31)) != nil)
+    #expect(name([UInt8](repeating: 0x61, count: 32)) == nil)
+    for byte: UInt8 in [0, 0x1f, 0x20, 0x7f, 0x80, 0xff] { #expect(name([0x61, byte]) == nil) }
   }
 
   @Test(

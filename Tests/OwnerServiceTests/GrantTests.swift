@@ -12,7 +12,7 @@ struct GrantTests {
   func readOnly() throws {
     let owner = try TestOwner { $0.exports[0].access = .readOnly }
     var agent = try owner.agent()
-    let uart = try UART("uart2", via: &agent)
+    var uart = try UART("uart2", via: &agent)
     #expect(uart.entry.access == 1)
     #expect(refusal { try uart.write([1], via: &agent) } == .access)
     #expect(refusal { _ = try uart.configure(UARTSettings(baud: 9600), via: &agent) } == .access)
@@ -29,7 +29,7 @@ struct GrantTests {
   func writeOnly() throws {
     let owner = try TestOwner { $0.exports[0].access = .writeOnly }
     var agent = try owner.agent()
-    let uart = try UART("uart2", via: &agent)
+    var uart = try UART("uart2", via: &agent)
     #expect(uart.entry.access == 2)
     #expect(refusal { try uart.write([1], via: &agent) } == nil)
     #expect(refusal { _ = try uart.read(1, timeout: 0, via: &agent) } == .access)
@@ -55,7 +55,7 @@ struct GrantTests {
     var second = try owner.agent("guest2")
     var third = try owner.agent("guest3")
     #expect(refusal { _ = try UART("uart2", via: &second) } == .access)
-    let uart = try UART("uart2", via: &third)
+    var uart = try UART("uart2", via: &third)
     #expect(refusal { try uart.write([1], via: &third) } == nil)
   }
 
@@ -63,7 +63,7 @@ struct GrantTests {
   func maximumBaud() throws {
     let owner = try TestOwner()
     var agent = try owner.agent()
-    let uart = try UART("uart2", via: &agent)
+    var uart = try UART("uart2", via: &agent)
     let set = try uart.configure(UARTSettings(baud: 1_000_000), via: &agent)
     #expect(set.baud == 1_000_000)
     #expect(refusal { _ = try uart.configure(UARTSettings(baud: 1_000_001), via: &agent) } == .access)

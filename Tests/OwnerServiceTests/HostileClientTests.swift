@@ -87,7 +87,7 @@ struct HostileClientTests {
     }
     thread.start()
     var agent = try owner.agent()
-    let uart = try UART("uart2", via: &agent)
+    var uart = try UART("uart2", via: &agent)
     for _ in 0..<3000 {
       let response = try uart.writeOnce([UInt8](repeating: 1, count: 5).span.bytes, drain: true, timeout: 1000, via: &agent)
       #expect(response.status == .ok && response.count == 5)
@@ -126,7 +126,7 @@ struct HostileClientTests {
       _ = try waiter.send(Request(id: id, frameClass: .uart, operation: 2, timeout: 300, argument0: 1, argument1: 1))
     }
     var agent = try owner.agent()
-    let uart = try UART("uart2", via: &agent)
+    var uart = try UART("uart2", via: &agent)
     try uart.write([1, 2, 3], via: &agent)
     for id in 1...6 as ClosedRange<UInt32> {
       let response = try waiter.answer()

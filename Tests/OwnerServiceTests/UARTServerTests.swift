@@ -34,7 +34,7 @@ struct UARTServerTests {
     let line = try Line()
     let owner = try TestOwner(bindings: ["uart2": line.path])
     var agent = try owner.agent()
-    let uart = try UART("uart2", via: &agent)
+    var uart = try UART("uart2", via: &agent)
     #expect(write(line.master, "abcdef", 6) == 6)
     let two = try uart.read(2, minimum: 2, timeout: 10_000, via: &agent)
     #expect(two.bytes == Array("ab".utf8))
@@ -51,7 +51,7 @@ struct UARTServerTests {
     let line = try Line()
     let owner = try TestOwner(bindings: ["uart2": line.path])
     var agent = try owner.agent()
-    let uart = try UART("uart2", via: &agent)
+    var uart = try UART("uart2", via: &agent)
     var taken = 0
     let bytes = [UInt8](repeating: 7, count: 4096)
     while true {
@@ -73,18 +73,18 @@ struct UARTServerTests {
     #expect(got == taken)
   }
 
-  @Test("Spec 5 §6: a line that is gone ends what waits for it with ENODEV")
+  @Test("Spec 5 §6: a line that is gone ends what waits for it with ENXIO")
   func gone() throws {
     var line: Line? = try Line()
     let path = try #require(line?.path)
     let owner = try TestOwner(bindings: ["uart2": path])
     var agent = try owner.agent()
-    let uart = try UART("uart2", via: &agent)
+    var uart = try UART("uart2", via: &agent)
     try uart.write([1], via: &agent)
     line = nil
     #expect(
-      refusalStatus { _ = try uart.read(1, timeout: 30_000, via: &agent) } == .noDevice)
-    #expect(refusalStatus { try uart.write([1], via: &agent) } == .noDevice)
+      refusalStatus { _ = try uart.read(1, timeout: 30_000, via: &agent) } == .deviceGone)
+    #expect(refusalStatus { try uart.write([1], via: &agent) } == .deviceGone)
   }
 
   private func refusalStatus(_ body: () throws -> Void) -> Status? {

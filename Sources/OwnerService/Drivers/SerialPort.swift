@@ -14,6 +14,8 @@ final class SerialPort {
 
   private(set) var fileDescriptor: Int32
   private var kind: Kind
+  /// What a client has set: set again when the terminal is opened again.
+  private var configured: UARTSettings?
   /// What a person opens.
   let path: String
 
@@ -68,6 +70,7 @@ final class SerialPort {
       // A lock, as picocom and agetty take it. Not TIOCEXCL: stty -F should still be able to look.
       guard flock(opened, LOCK_EX | LOCK_NB) == 0 else { throw lx_errno() == EWOULDBLOCK ? Errno(EBUSY) : .last }
       try makeRaw()
+      if let configured { try configure(configured) }
     } catch {
       _ = close(opened)
       fileDescriptor = -1
@@ -201,5 +204,6 @@ final class SerialPort {
       _ = unsafe lx_tty_set(settingsDescriptor, &t)
       throw Errno(EINVAL)
     }
+    configured = wanted
   }
 }
