@@ -6,8 +6,21 @@ let rules: [SwiftSetting] = [.strictMemorySafety(), .treatAllWarnings(as: .error
 // Tests and Benchmarks run on the host only, so they may use what Embedded Swift lacks.
 let hostRules: [SwiftSetting] = [.treatAllWarnings(as: .error)]
 
-// Foundation's view of the C library and CLinux's must be the same one.
-let gnu: [CSetting] = [.define("_GNU_SOURCE")]
+/// A library that also compiles as Embedded Swift. It may name only modules that stand above it in the list below.
+func module(_ name: String, uses: [Target.Dependency] = [], settings: [SwiftSetting] = []) -> Target {
+  .target(name: name, dependencies: uses, exclude: ["README.md"], swiftSettings: rules + settings)
+}
+
+/// A program for guests, as thin as it can be.
+func program(_ name: String, uses: [Target.Dependency]) -> Target {
+  .executableTarget(name: name, dependencies: uses, exclude: ["README.md"], swiftSettings: rules)
+}
+
+/// The tests of a module. Foundation's view of the C library and CLinux's must be the same one, hence the definition.
+func tests(of name: String, uses: [Target.Dependency]) -> Target {
+  .testTarget(
+    name: "\(name)Tests", dependencies: uses, cSettings: [.define("_GNU_SOURCE")], swiftSettings: hostRules)
+}
 
 let package = Package(
   name: "GuestBroker",
@@ -18,47 +31,37 @@ let package = Package(
     .library(name: "OwnerService", targets: ["OwnerService"]),
   ],
   targets: [
-    // The layers, lowest first; each may name only what stands above it in this list.
-    .target(name: "CLinux"),
-    .target(name: "RingBuffer", swiftSettings: rules + [.enableExperimentalFeature("Lifetimes")]),
-    .target(name: "Linux", dependencies: ["CLinux"], swiftSettings: rules),
-    .target(name: "DeviceTree", dependencies: ["Linux"], swiftSettings: rules),
-    .target(name: "Partition", dependencies: ["DeviceTree", "Linux"], swiftSettings: rules),
-    .target(name: "SharedMemory", dependencies: ["CLinux", "Linux", "Partition", "RingBuffer"], swiftSettings: rules),
-    .target(name: "BrokerProtocol", swiftSettings: rules),
-    .target(
-      name: "GuestAgent",
-      dependencies: ["BrokerProtocol", "Linux", "Partition", "RingBuffer", "SharedMemory"], swiftSettings: rules),
-    .target(
-      name: "OwnerService",
-      dependencies: ["BrokerProtocol", "CLinux", "Linux", "Partition", "RingBuffer", "SharedMemory"],
-      swiftSettings: rules),
-    .executableTarget(
-      name: "GuestAgentCLI", dependencies: ["BrokerProtocol", "GuestAgent", "Linux", "Partition", "RingBuffer", "SharedMemory"],
-      swiftSettings: rules),
-    .executableTarget(
-      name: "brokerd", dependencies: ["BrokerProtocol", "CLinux", "Linux", "OwnerService", "Partition", "RingBuffer", "SharedMemory"], swiftSettings: rules),
+    .target(name: "CLinux", exclude: ["README.md"]),
+    module("RingBuffer", settings: [.enableExperimentalFeature("Lifetimes")]),
+    module("Linux", uses: ["CLinux"]),
+    module("DeviceTree", uses: ["Linux"]),
+    module("Partition", uses: ["DeviceTree", "Linux"]),
+    module("SharedMemory", uses: ["CLinux", "Linux", "Partition", "RingBuffer"]),
+    module("BrokerProtocol"),
+    module("GuestAgent", uses: ["BrokerProtocol", "Linux", "Partition", "RingBuffer", "SharedMemory"]),
+    module("OwnerService", uses: ["BrokerProtocol", "CLinux", "Linux", "Partition", "RingBuffer", "SharedMemory"]),
+    program(
+      "GuestAgentCLI", uses: ["BrokerProtocol", "GuestAgent", "Linux", "Partition", "RingBuffer", "SharedMemory"]),
+    program(
+      "brokerd", uses: ["BrokerProtocol", "CLinux", "Linux", "OwnerService", "Partition", "RingBuffer", "SharedMemory"]),
     .executableTarget(
       name: "Benchmarks",
-      dependencies: ["BrokerProtocol", "CLinux", "GuestAgent", "Linux", "OwnerService", "Partition", "RingBuffer", "SharedMemory"],
-      path: "Benchmarks", swiftSettings: hostRules),
-    .testTarget(name: "RingBufferTests", dependencies: ["RingBuffer"], swiftSettings: hostRules),
-    .testTarget(name: "LinuxTests", dependencies: ["Linux"], swiftSettings: hostRules),
-    .testTarget(
-      name: "SharedMemoryTests", dependencies: ["CLinux", "Linux", "Partition", "RingBuffer", "SharedMemory"], cSettings: gnu,
-      swiftSettings: hostRules),
-    .testTarget(name: "BrokerProtocolTests", dependencies: ["BrokerProtocol"], swiftSettings: hostRules),
-    .testTarget(
-      name: "GuestAgentTests",
-      dependencies: ["BrokerProtocol", "CLinux", "GuestAgent", "Linux", "Partition", "RingBuffer", "SharedMemory"],
-      cSettings: gnu, swiftSettings: hostRules),
-    .testTarget(
-      name: "OwnerServiceTests",
       dependencies: [
         "BrokerProtocol", "CLinux", "GuestAgent", "Linux", "OwnerService", "Partition", "RingBuffer", "SharedMemory",
       ],
-      cSettings: gnu, swiftSettings: hostRules),
-    .testTarget(
-      name: "EndToEndTests", dependencies: ["CLinux", "GuestAgentCLI", "brokerd"], cSettings: gnu, swiftSettings: hostRules),
+      path: "Benchmarks", exclude: ["README.md"], swiftSettings: hostRules),
+
+    tests(of: "RingBuffer", uses: ["RingBuffer"]),
+    tests(of: "Linux", uses: ["Linux"]),
+    tests(of: "SharedMemory", uses: ["CLinux", "Linux", "Partition", "RingBuffer", "SharedMemory"]),
+    tests(of: "BrokerProtocol", uses: ["BrokerProtocol"]),
+    tests(
+      of: "GuestAgent", uses: ["BrokerProtocol", "CLinux", "GuestAgent", "Linux", "Partition", "RingBuffer", "SharedMemory"]),
+    tests(
+      of: "OwnerService",
+      uses: [
+        "BrokerProtocol", "CLinux", "GuestAgent", "Linux", "OwnerService", "Partition", "RingBuffer", "SharedMemory",
+      ]),
+    tests(of: "EndToEnd", uses: ["CLinux", "GuestAgentCLI", "RingBuffer", "SharedMemory", "brokerd"]),
   ],
   swiftLanguageModes: [.v6])

@@ -158,7 +158,7 @@ final class Pair {
   private func measureUART(_ bytes: Int, _ count: Int) -> Double {
     do {
       if !agent.isConnected { try agent.connect() }
-      let uart = try UART("uart2", via: &agent)
+      var uart = try UART("uart2", via: &agent)
       let data = [UInt8](repeating: 0x68, count: bytes)
       var failures = 0
       let time = timed(count) { _ in

@@ -98,6 +98,10 @@ public struct Agent: ~Copyable {
 
   public var isConnected: Bool { endpoint.state == .established }
 
+  /// How many sessions were established so far. What an owner said of itself, such as a peripheral's number, holds for the
+  /// session that it was said in.
+  public private(set) var sessions: UInt32 = 0
+
   /// Waits until the owner has taken up this session, at most for the configured patience.
   public mutating func connect() throws(AgentError) {
     let start = monotonicNanoseconds()
@@ -106,7 +110,9 @@ public struct Agent: ~Copyable {
     while true {
       endpoint.beat()
       switch endpoint.refresh() {
-      case .established: return try checkIdentity()
+      case .established:
+        sessions &+= 1
+        return try checkIdentity()
       case .lost(let reason?): throw AgentError(.protocolError(reason), executed: .no)
       case .lost(nil), .none: break
       }
@@ -140,11 +146,13 @@ public struct Agent: ~Copyable {
   /// - Parameters:
   ///   - request: Its id is set here. Its timeout, in milliseconds, bounds the wait: the owner keeps to it.
   ///   - data: At most `maximumRequestData` bytes.
+  ///   - session: Send it in this one of the `sessions` only; else `connectionReset` is thrown, not executed.
   /// - Throws: `AgentError`, whose `executed` tells whether the request reached the device.
   /// - Complexity: no allocation, no lock; no system call as long as the owner is awake and answers while this side spins.
   @inline(__always)
-  public mutating func call(_ request: Request, data: RawSpan) throws(AgentError) -> Response {
+  public mutating func call(_ request: Request, data: RawSpan, in session: UInt32? = nil) throws(AgentError) -> Response {
     if endpoint.state != .established || endpoint.needsHandshake { try connect() }
+    if let session, session != sessions { throw AgentError(.connectionReset, executed: .no) }
     guard data.byteCount <= maximumRequestData else {
       throw AgentError(.tooLong(maximum: maximumRequestData), executed: .no)
     }

@@ -2,9 +2,12 @@ import BrokerProtocol
 import Linux
 import RingBuffer
 
-/// A UART of another guest. Good for one session of the agent's: look it up again after a `connectionReset`.
+/// A UART of another guest. When the owner has restarted it is looked up again before the next request.
 public struct UART: Sendable {
-  public let entry: DirectoryEntry
+  /// What the owner says of it.
+  public private(set) var entry: DirectoryEntry
+  /// The one of the agent's sessions in which it was said.
+  private var session: UInt32
 
   /// Looks the export up at its owner.
   ///
@@ -12,13 +15,28 @@ public struct UART: Sendable {
   ///   `refused(.invalid)` when it is no UART.
   public init(_ name: String, via agent: inout Agent) throws(AgentError) {
     entry = try agent.find(name)
+    session = agent.sessions
     guard entry.frameClass == FrameClass.uart.rawValue else { throw AgentError(.refused(.invalid), executed: .no) }
   }
 
-  private func request(_ operation: UARTOperation, timeout: UInt32, _ argument0: UInt32 = 0, _ argument1: UInt32 = 0) -> Request {
-    Request(
+  /// One request about this UART, whatever its answer's status.
+  @inline(__always)
+  private mutating func call(
+    _ operation: UARTOperation, timeout: UInt32, _ argument0: UInt32 = 0, _ argument1: UInt32 = 0, data: RawSpan = RawSpan(),
+    via agent: inout Agent
+  ) throws(AgentError) -> Response {
+    var request = Request(
       id: 0, frameClass: .uart, operation: operation.rawValue, peripheral: entry.number, timeout: timeout,
       argument0: argument0, argument1: argument1)
+    do throws(AgentError) {
+      return try agent.call(request, data: data, in: session)
+    } catch {
+      // Only a request that was never sent has another session behind it.
+      guard agent.sessions != session, case .connectionReset = error.reason else { throw error }
+      self = try UART(entry.name, via: &agent)
+      request.peripheral = entry.number
+      return try agent.call(request, data: data, in: session)
+    }
   }
 
   /// One request: writes at most `Agent.maximumRequestData` bytes.
@@ -28,8 +46,10 @@ public struct UART: Sendable {
   ///   - timeout: How long the owner may take, in milliseconds.
   /// - Returns: The owner's answer, whatever its status: `count` bytes were taken, `value` of them have not left yet.
   @inline(__always)
-  public func writeOnce(_ bytes: RawSpan, drain: Bool, timeout: UInt32, via agent: inout Agent) throws(AgentError) -> Response {
-    try agent.call(request(.write, timeout: timeout, drain ? uartDrain : 0), data: bytes)
+  public mutating func writeOnce(
+    _ bytes: RawSpan, drain: Bool, timeout: UInt32, via agent: inout Agent
+  ) throws(AgentError) -> Response {
+    try call(.write, timeout: timeout, drain ? uartDrain : 0, data: bytes, via: &agent)
   }
 
   /// Writes all of `bytes`, in as many requests as it takes, each after the one before was answered: what arrives is always
@@ -37,18 +57,23 @@ public struct UART: Sendable {
   ///
   /// - Parameters:
   ///   - drain: Return when they have left the transmitter, not when the owner's kernel has them.
-  ///   - timeout: How long nothing at all may move, in milliseconds. A slow line is not an error.
+  ///   - timeout: In milliseconds, how long the owner's kernel may take no byte, or send none of those that it has. A slow
+  ///     line is not an error.
   /// - Throws: `AgentError`, whose `done` says how many bytes the device took for certain.
-  public func write(_ bytes: [UInt8], drain: Bool = true, timeout: UInt32 = 5000, via agent: inout Agent) throws(AgentError) {
+  public mutating func write(
+    _ bytes: [UInt8], drain: Bool = true, timeout: UInt32 = 5000, via agent: inout Agent
+  ) throws(AgentError) {
     var done = 0
-    var unsent = UInt32.max
+    /// What the kernel still had when the owner's time was over last.
+    var unsent: UInt32?
+    var patience = timeout
     repeat {
       let end = min(done + agent.maximumRequestData, bytes.count)
       let isLast = end == bytes.count
       let response: Response
       do throws(AgentError) {
         let part = unsafe bytes.span.extracting(done..<end).bytes
-        response = try writeOnce(part, drain: drain && isLast, timeout: timeout, via: &agent)
+        response = try writeOnce(part, drain: drain && isLast, timeout: patience, via: &agent)
       } catch {
         throw failed(error, after: done)
       }
@@ -56,36 +81,21 @@ public struct UART: Sendable {
       guard moved <= end - done else { throw failed(AgentError(.protocolError(.badFrame), executed: .maybe), after: done) }
       done += moved
       if response.status == .ok {
-        guard moved == end - (done - moved) else { throw failed(AgentError(.refused(.io), executed: .yes), after: done) }
+        guard done == end else { throw failed(AgentError(.refused(.io), executed: .yes), after: done) }
+        unsent = nil
+        patience = timeout
         continue
       }
-      // The owner's time was over, but something moved: into the device, or out of it.
-      let isMoving = moved > 0 || response.value < unsent
-      unsent = response.value
-      guard response.status == .timedOut, isMoving else {
+      // The owner's time was over. That is an error unless something moved: into the device, or out of it, which only a
+      // second look tells. The slowest line, 50 baud, moves five bytes in a second.
+      let isMoving = moved > 0 || response.value < unsent ?? .max
+      guard response.status == .timedOut, isMoving, response.value > 0 || done < bytes.count else {
         throw failed(AgentError(.refused(response.status), executed: response.executed), after: done)
       }
-      if done == bytes.count {
-        // Taken, and not sent yet: only the drain goes on.
-        try drainOnly(unsent: &unsent, done: done, timeout: timeout, via: &agent)
-      }
-    } while done < bytes.count
-  }
-
-  private func drainOnly(unsent: inout UInt32, done: Int, timeout: UInt32, via agent: inout Agent) throws(AgentError) {
-    while true {
-      let response: Response
-      do throws(AgentError) {
-        response = try writeOnce(RawSpan(), drain: true, timeout: timeout, via: &agent)
-      } catch {
-        throw failed(error, after: done)
-      }
-      if response.status == .ok { return }
-      guard response.status == .timedOut, response.value < unsent else {
-        throw failed(AgentError(.refused(response.status), executed: .yes), after: done)
-      }
+      patience = unsent == nil && moved == 0 ? min(timeout, 1000) : timeout
       unsent = response.value
-    }
+      // All taken and not all sent: the loop goes on with an empty write, which only drains.
+    } while done < bytes.count || unsent != nil
   }
 
   /// The error of a part, told of the whole: what is done is done.
@@ -109,29 +119,33 @@ public struct UART: Sendable {
   ///   - minimum: Bytes to wait for. 0: take what is there.
   ///   - timeout: How long to wait for them, in milliseconds.
   /// - Returns: Fewer than `minimum` bytes when the time was over.
-  public func read(_ count: Int, minimum: Int = 1, timeout: UInt32, via agent: inout Agent) throws(AgentError) -> Received {
+  public mutating func read(_ count: Int, minimum: Int = 1, timeout: UInt32, via agent: inout Agent) throws(AgentError) -> Received {
     let most = min(count, agent.maximumResponseData)
-    let response = try agent.call(
-      request(.read, timeout: timeout, UInt32(clamping: most), UInt32(clamping: min(minimum, most))), data: RawSpan())
-    guard response.status == .ok || response.status == .timedOut else {
+    let response = try call(
+      .read, timeout: timeout, UInt32(clamping: most), UInt32(clamping: min(minimum, most)), via: &agent)
+    let bytes = agent.replyData
+    // Bytes that came before a failure are no less received; the next read tells of it.
+    guard response.status == .ok || response.status == .timedOut || !bytes.isEmpty else {
       throw AgentError(.refused(response.status), executed: response.executed)
     }
-    return Received(bytes: agent.replyData, lost: response.value)
+    return Received(bytes: bytes, lost: response.value)
   }
 
-  public func settings(timeout: UInt32 = 1000, via agent: inout Agent) throws(AgentError) -> UARTSettings {
-    try decoded(try agent.call(request(.settings, timeout: timeout), data: RawSpan()), agent.replyData)
+  public mutating func settings(timeout: UInt32 = 1000, via agent: inout Agent) throws(AgentError) -> UARTSettings {
+    try decoded(try call(.settings, timeout: timeout, via: &agent), agent.replyData)
   }
 
   /// Changes the line's settings when everything written before has left.
   ///
   /// - Returns: What the device made of them: speeds are rounded to what it can divide.
-  public func configure(_ settings: UARTSettings, timeout: UInt32 = 5000, via agent: inout Agent) throws(AgentError) -> UARTSettings {
+  public mutating func configure(
+    _ settings: UARTSettings, timeout: UInt32 = 5000, via agent: inout Agent
+  ) throws(AgentError) -> UARTSettings {
     var data = [UInt8](repeating: 0, count: UARTSettings.size)
     var span = data.mutableSpan
     var bytes = unsafe span.mutableBytes
     settings.encode(into: &bytes, at: 0)
-    return try decoded(try agent.call(request(.configure, timeout: timeout), data: unsafe data.span.bytes), agent.replyData)
+    return try decoded(try call(.configure, timeout: timeout, data: unsafe data.span.bytes, via: &agent), agent.replyData)
   }
 
   private func decoded(_ response: Response, _ data: [UInt8]) throws(AgentError) -> UARTSettings {
@@ -145,9 +159,8 @@ public struct UART: Sendable {
   /// Throws away what was received and not read yet, what was written and not sent yet, or both.
   ///
   /// - Returns: How many bytes, as far as the owner knows.
-  public func flush(input: Bool, output: Bool, via agent: inout Agent) throws(AgentError) -> Int {
-    let response = try agent.call(
-      request(.flush, timeout: 1000, (input ? 1 : 0) | (output ? 2 : 0)), data: RawSpan())
+  public mutating func flush(input: Bool, output: Bool, via agent: inout Agent) throws(AgentError) -> Int {
+    let response = try call(.flush, timeout: 1000, (input ? 1 : 0) | (output ? 2 : 0), via: &agent)
     guard response.status == .ok else { throw AgentError(.refused(response.status), executed: response.executed) }
     return Int(clamping: response.count)
   }

@@ -9,8 +9,8 @@ import SharedMemory
 struct Failure: Error {
   let sentence: String
   let exitCode: ExitCode
-  /// For --json: what was known when it ended.
-  var json: String?
+  /// What --json says besides the sentence.
+  var facts = JSONObject()
 
   init(_ sentence: String, _ exitCode: ExitCode) {
     self.sentence = sentence
@@ -25,8 +25,10 @@ struct Failure: Error {
     let wasExecuted =
       switch error.executed {
       case .no: "it was not executed"
+      case .maybe where error.done > 0: "\(error.done) bytes were executed, and whether more were is unknown"
       case .maybe: "whether it was executed is unknown"
-      case .yes: "it was executed in part"
+      case .yes where error.done > 0: "\(error.done) bytes were executed, no more"
+      case .yes: "it was executed"
       }
     let owned = sameText(subject, link.name) ? "link \(link.name)" : "\(subject) is owned by \(owner), which"
     switch error.reason {
@@ -73,15 +75,17 @@ struct Failure: Error {
         "\(subject): \(owner) has not granted this to \(guest); its export's clients and access say what it grants (see 'guestagent list')",
         .noPermission)
     case .noDevice:
-      self.init("\(subject): \(owner) has no such peripheral now; is it exported there, and its device present?", .noHost)
+      self.init("\(subject): \(owner) exports no such peripheral; does its device tree, and the name or remote-name here?", .noHost)
+    case .deviceGone:
+      self.init("\(subject): its device on \(owner) is gone or can't be opened; \(wasExecuted)", .ioError)
     case .timedOut:
       self.init(
-        "\(subject): the device took nothing more before the deadline (\(error.done) bytes written); is its flow control or far end blocked?",
-        .tempFail)
-    case .busy: self.init("\(subject): the device is in use on \(owner)", .tempFail)
+        "\(subject): nothing moved before the deadline; \(wasExecuted). Is its flow control or far end blocked?", .tempFail)
+    case .busy: self.init("\(subject): the device is in use on \(owner); \(wasExecuted)", .tempFail)
     case .canceled: self.init("\(subject): \(owner) cancelled it, because brokerd ends or the line was flushed; \(wasExecuted)", .tempFail)
-    case .invalid: self.init("\(subject): the device on \(owner) can't do that", .dataError)
-    case .notSupported: self.init("\(subject): brokerd on \(owner) doesn't know this operation; is it an older version?", .proto)
+    case .invalid: self.init("\(subject): the device on \(owner) can't do that; \(wasExecuted)", .dataError)
+    case .notSupported:
+      self.init("\(subject): brokerd on \(owner) doesn't know this operation; \(wasExecuted). Is it an older version?", .proto)
     default: self.init("\(subject): the device on \(owner) failed (\(status.name)); \(wasExecuted)", .ioError)
     }
   }

@@ -6,10 +6,16 @@ import RingBuffer
 struct GuestAgentCLI {
   static func main() {
     var arguments = Arguments(Array(processArguments().dropFirst()))
+    let json = arguments.has("--json")
     do throws(Failure) {
       try run(&arguments)
     } catch {
-      if let json = error.json { printLine(json) }
+      if json {
+        var object = error.facts
+        object.add("error", error.sentence)
+        object.add("exit_code", Int(error.exitCode.rawValue))
+        printLine(object.text)
+      }
       printError("guestagent: \(error.sentence)")
       if error.exitCode == .usage { printError("Try 'guestagent --help'.") }
       exitProcess(error.exitCode.rawValue)

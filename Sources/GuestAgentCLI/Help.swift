@@ -8,7 +8,7 @@ private let commonOptions = """
   """
 
 private let ending = """
-  Durations: 250us, 500ms, 1.5s, 2 (seconds). Exit codes are those of sysexits(3), see guestagent(1): 0 done,
+  Durations: 250us, 500ms, 1.5s, 2 (seconds), 3min. Exit codes are those of sysexits(3), see guestagent(1): 0 done,
   64 usage, 68 no such peripheral, 69 the owner does not answer, 74 device error, 75 timed out, 77 not granted.
   """
 
@@ -39,7 +39,8 @@ let listHelp = """
   Lists the peripherals that this guest's device tree imports.
 
   ACCESS is what the owner grants: rw, ro, wo, "not granted", or "unknown" while the owner is away.
-  STATE is the link's: "up", "no owner" (no brokerd answers there) or "error" (see the message).
+  STATE is the link's: "up", "no owner" (no brokerd answers there) or "error"; then a message says what is
+  wrong, and the exit code is that of the first one.
 
   \(commonOptions)
   """
@@ -50,7 +51,7 @@ let pingHelp = """
 
     -c, --count N           how many (default 5)
     -i, --interval DURATION pause between two (default 200ms; 0 to see how fast it can be)
-    -s, --size BYTES        data in each (default 8)
+    -s, --size BYTES        data in each, 0 to 4096 (default 8)
   \(commonOptions)
   """
 
@@ -72,7 +73,8 @@ let uartWriteHelp = """
 
         --hex               TEXT is hex digits: '55 aa 0d0a'
         --no-drain          return when the owner's kernel has the bytes, not when they have left the UART
-        --timeout DURATION  give up when nothing moved for so long (default 5s); a slow line is no error
+        --timeout DURATION  give up when nothing moved for so long (default 5s, at most an hour); a slow line
+                            is no error
   \(commonOptions)
 
   Examples: guestagent uart write uart2 'hello'
@@ -107,7 +109,8 @@ let uartConfigHelp = """
 
 let uartFlushHelp = """
   Usage: guestagent uart flush [OPTION]... NAME [in|out|both]
-  Throws away what a UART received and nobody read, what waits to be sent, or both (default). Says how much.
+  Throws away what a UART received and nobody read (in), what waits to be sent (out), or both; by default as
+  much of that as this guest may. Says how much.
   Writers whose bytes were thrown away are told so.
 
   \(commonOptions)

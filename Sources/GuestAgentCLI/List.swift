@@ -12,10 +12,15 @@ func list(_ arguments: inout Arguments) throws(Failure) {
     throw Failure(error)
   }
   var rows: [[String]] = []
+  var firstFailure: ExitCode?
   for (index, link) in context.partition.links.enumerated() {
     let imports = context.partition.imports.filter { $0.link == index }
     if imports.isEmpty { continue }
-    let (state, entries) = look(at: link, context)
+    let (state, entries, failure) = look(at: link, context)
+    if let failure {
+      printError("guestagent: \(failure.sentence)")
+      firstFailure = firstFailure ?? failure.exitCode
+    }
     for peripheral in imports {
       let entry = entries.first { sameText($0.name, peripheral.remoteName) }
       let access = entry.map { accessName($0.access) } ?? (sameText(state, "up") ? "not granted" : "unknown")
@@ -29,8 +34,14 @@ func list(_ arguments: inout Arguments) throws(Failure) {
       for (title, value) in zip(["name", "class", "owner", "access", "link", "state"], row) { object.add(title, value) }
       printLine(object.text)
     }
-    return
+  } else {
+    printTable(titles, rows)
   }
+  if let firstFailure { exitProcess(firstFailure.rawValue) }
+}
+
+/// Columns as wide as their widest cell.
+private func printTable(_ titles: [String], _ rows: [[String]]) {
   let widths = titles.indices.map { column in ([titles] + rows).reduce(0) { max($0, $1[column].utf8.count) } }
   for row in [titles] + rows {
     let cells = row.indices.map { $0 == row.count - 1 ? row[$0] : row[$0].padded(to: widths[$0] + 2) }
@@ -39,18 +50,17 @@ func list(_ arguments: inout Arguments) throws(Failure) {
 }
 
 /// Whether the owner answers, and what it grants.
-private func look(at link: Link, _ context: Context) -> (state: String, entries: [DirectoryEntry]) {
+private func look(at link: Link, _ context: Context) -> (state: String, entries: [DirectoryEntry], Failure?) {
   do throws(Failure) {
     var agent = try context.open(link)
     do throws(AgentError) {
-      return ("up", try agent.directory())
+      return ("up", try agent.directory(), nil)
     } catch {
-      if case .noOwner = error.reason { return ("no owner", []) }
+      if case .noOwner = error.reason { return ("no owner", [], nil) }
       throw context.failure(error, link.name, link)
     }
   } catch {
-    printError("guestagent: \(error.sentence)")
-    return ("error", [])
+    return ("error", [], error)
   }
 }
 

@@ -28,7 +28,7 @@ private struct Connection: ~Copyable {
   let name: String
   let link: Link
   var agent: Agent
-  let uart: UART
+  var uart: UART
 
   init(_ context: Context, _ name: String) throws(Failure) {
     let peripheral = try context.peripheral(name)
@@ -47,19 +47,13 @@ private struct Connection: ~Copyable {
 
   func failure(_ error: AgentError) -> Failure {
     var failure = context.failure(error, name, link)
-    if context.json {
-      var object = JSONObject()
-      object.add("peripheral", name)
-      object.add("owner", link.peerName)
-      object.add("bytes", error.done)
-      object.add("executed", error.executed.name)
-      object.add("error", failure.sentence)
-      failure.json = object.text
-    }
+    failure.facts = object()
+    failure.facts.add("bytes", error.done)
+    failure.facts.add("executed", error.executed.name)
     return failure
   }
 
-  /// A result to add to, for --json.
+  /// For --json: what every result begins with.
   func object() -> JSONObject {
     var object = JSONObject()
     object.add("peripheral", name)
@@ -86,6 +80,8 @@ private func timeout(_ arguments: inout Arguments) throws(Failure) -> UInt32? {
   do throws(UsageError) {
     guard let text = try arguments.value("--timeout") else { return nil }
     guard let duration = parseDuration(text) else { throw UsageError("--timeout \(text) is no duration; try 500ms") }
+    // The owner waits no longer than that for a device (Spec 4 §2).
+    guard duration <= 3_600_000_000_000 else { throw UsageError("--timeout \(text) is longer than an hour") }
     return UInt32(clamping: (duration + 999_999) / 1_000_000)
   } catch {
     throw Failure(error)
@@ -241,12 +237,11 @@ private func configure(_ arguments: inout Arguments) throws(Failure) {
   let patience = try timeout(&arguments) ?? 5000
   let (name, words) = try operands(arguments, "config", atMost: 4)
   // Before anything is opened: a wrong word should change nothing.
-  var trial = UARTSettings(baud: 1)
-  for word in words where !trial.apply(word) {
+  var settings = UARTSettings(baud: 1)
+  for word in words where !settings.apply(word) {
     throw Failure("uart config: '\(word)' is no setting; try 115200, 9600e71, rtscts, xonxoff or noflow", .usage)
   }
   var connection = try Connection(context, name)
-  var settings: UARTSettings
   do throws(AgentError) {
     settings = try connection.uart.settings(via: &connection.agent)
     if !words.isEmpty {
@@ -254,8 +249,8 @@ private func configure(_ arguments: inout Arguments) throws(Failure) {
       settings = try connection.uart.configure(settings, timeout: patience, via: &connection.agent)
     }
   } catch {
-    if case .refused(.access) = error.reason, !words.isEmpty, connection.uart.entry.access & 2 != 0 {
-      throw Failure("\(name): \(connection.link.peerName) does not allow \(trial.baud) baud; its export's max-baud is lower", .noPermission)
+    if case .refused(.access) = error.reason, connection.uart.entry.access & 2 != 0 {
+      throw Failure("\(name): \(connection.link.peerName) does not allow \(settings.baud) baud; its export's max-baud is lower", .noPermission)
     }
     throw connection.failure(error)
   }
@@ -276,10 +271,15 @@ private func flush(_ arguments: inout Arguments) throws(Failure) {
   let context = try Context(&arguments)
   let (name, words) = try operands(arguments, "flush", atMost: 1)
   let which = words.first ?? "both"
-  let input = sameText(which, "in") || sameText(which, "both")
-  let output = sameText(which, "out") || sameText(which, "both")
+  var input = sameText(which, "in") || sameText(which, "both")
+  var output = sameText(which, "out") || sameText(which, "both")
   guard input || output else { throw Failure("uart flush: '\(which)' is none of in, out and both", .usage) }
   var connection = try Connection(context, name)
+  if words.isEmpty {
+    // Whatever may be: who may only read has nothing waiting to be sent.
+    input = connection.uart.entry.access & 1 != 0
+    output = connection.uart.entry.access & 2 != 0
+  }
   let count: Int
   do throws(AgentError) {
     count = try connection.uart.flush(input: input, output: output, via: &connection.agent)

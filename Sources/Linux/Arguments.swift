@@ -14,7 +14,10 @@ public struct Arguments {
     }
   }
 
-  /// Whether one of `names` is there.
+  /// Whether `name` is among the options. It stays there.
+  public func has(_ name: String) -> Bool { words.contains { sameText($0, name) } }
+
+  /// Whether one of `names` is there; takes it.
   public mutating func flag(_ names: String...) -> Bool {
     let count = words.count
     words.removeAll { word in names.contains { sameText($0, word) } }

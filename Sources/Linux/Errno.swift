@@ -16,7 +16,6 @@ public struct Errno: Error, Equatable, Sendable {
   /// EACCES or EPERM.
   public var isPermission: Bool { code == EACCES || code == EPERM }
 
-  public static var noSuchFile: Errno { Errno(ENOENT) }
   public static var io: Errno { Errno(EIO) }
   public static var fileTooBig: Errno { Errno(EFBIG) }
 }

@@ -7,11 +7,6 @@ public func processArguments() -> [String] {
   return String(decoding: bytes, as: UTF8.self).parts(separatedBy: 0)
 }
 
-public func environment(_ name: String) -> String? {
-  guard let value = unsafe getenv(name) else { return nil }
-  return unsafe String(cString: value)
-}
-
 public func exitProcess(_ status: Int32) -> Never { exit(status) }
 
 public var userID: UInt32 { geteuid() }

@@ -18,7 +18,6 @@ public struct Partition: Sendable {
 public struct Link: Sendable {
   /// The memory's `guestbroker,id` or `xen,id`; else the link node's name.
   public var name: String
-  public var nodePath: String
   public var role: Role
   /// The guest at the other end.
   public var peerName: String

@@ -41,6 +41,9 @@ extension Partition {
       guard let wanted, let link = linkNodes.firstIndex(where: { $0.phandle == wanted }) else {
         throw .dangling(node: node.path, property: "link", shouldBe: "one of this guest's link nodes")
       }
+      guard links[link].role == .borrower else {
+        throw .invalid(node: node.path, property: "link", shouldBe: "a phandle of a link whose role is \"borrower\"")
+      }
       let remoteName = node.property("remote-name") == nil ? node.name : try node.name("remote-name", "the export's name at its owner")
       if imports.contains(where: { sameText($0.name, node.name) }) { throw .duplicate(what: "imports", name: node.name) }
       imports.append(Import(name: node.name, peripheralClass: peripheralClass, link: link, remoteName: remoteName))
@@ -61,7 +64,6 @@ extension Link {
     guard node.isCompatible(with: "guestbroker,link-v1") else {
       throw .invalid(node: node.path, property: "compatible", shouldBe: "\"guestbroker,link-v1\"")
     }
-    nodePath = node.path
     peerName = try node.name("peer-name", "the name of the guest at the other end")
     let roleText = try node.text("role", "\"owner\" or \"borrower\"")
     if sameText(roleText, "owner") {

@@ -1,14 +1,11 @@
 import CLinux
 import Foundation
+import RingBuffer
+import SharedMemory
 import Testing
 
 @Suite("Errors name the thing and the remedy, and have an exit code", .serialized)
 struct ErrorTests {
-  /// The last line on stderr, without the program's name.
-  private func sentence(_ text: String) -> String {
-    String(text.split(separator: "\n").last?.drop { $0 != " " }.dropFirst() ?? "")
-  }
-
   @Test("An unknown peripheral: what there is, and the near name")
   func unknownPeripheral() throws {
     let agent = try Program("guestagent", ["uart", "write", "uart3", "x"])
@@ -48,14 +45,24 @@ struct ErrorTests {
 
   @Test("Another layout version at the other end")
   func layoutMismatch() throws {
-    let broker = try Broker()
-    let file = try #require(FileHandle(forUpdatingAtPath: broker.memory))
-    try file.seek(toOffset: 4)
-    try file.write(contentsOf: Data([9, 0, 0, 0]))
-    try file.close()
-    let result = try broker.agent(["uart", "write", "uart2", "x"])
-    #expect(result.code == 76)
-    #expect(sentence(result.errors).hasPrefix("link g1g2: guest1 uses layout version 9, here 1;"))
+    let memory = temporaryMemory()
+    defer { unlink(memory) }
+    let layout = try LinkLayout(size: 1 << 20, channels: 4)
+    let mapping = try Mapping(.file(memory), size: layout.size)
+    var identity = LinkIdentity(layout, protocolVersion: 1)
+    identity.layoutVersion = 9
+    var owner = Endpoint(mapping.region, layout: layout, channel: 0, role: .owner, identity: identity)
+    owner.start(session: 1)
+    let agent = try Program("guestagent", ["uart", "write", "uart2", "x", "--memory", "g1g2=\(memory)"])
+    while agent.process.isRunning {
+      owner.beat()
+      if owner.refresh() != .none { Doorbell.futex.ring(&owner) }
+      usleep(1000)
+    }
+    #expect(agent.finish() == 76)
+    #expect(
+      sentence(agent.errorText)
+        == "link g1g2: guest1 uses layout version 9, here 1; both guests need the same version of GuestBroker and device trees that agree")
   }
 
   @Test("The device is missing")

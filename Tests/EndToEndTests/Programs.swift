@@ -15,6 +15,11 @@ func program(_ name: String) -> URL {
 /// A file name in /dev/shm that no other test uses; removed at the end of the test run's process.
 func temporaryMemory() -> String { "/dev/shm/guestbroker-test-\(getpid())-\(UInt32.random(in: 0...UInt32.max))" }
 
+/// The last line on stderr, without the program's name.
+func sentence(_ text: String) -> String {
+  String(text.split(separator: "\n").last?.drop { $0 != " " }.dropFirst() ?? "")
+}
+
 /// A program that was started.
 final class Program {
   let process = Process()

@@ -45,7 +45,6 @@ _Static_assert(sizeof(off_t) == 8, "off_t: build a 32-bit glibc with -D_FILE_OFF
 
 static inline int lx_errno(void) { return errno; }
 static inline const char *_Nonnull lx_strerror(int code) { return strerror(code); }
-static inline int lx_exit_status(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
 
 /// The calling process is killed when its parent ends, however that ends.
 static inline int lx_die_with_parent(void) { return prctl(PR_SET_PDEATHSIG, SIGKILL); }

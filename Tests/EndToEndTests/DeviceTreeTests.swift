@@ -1,0 +1,161 @@
+import CLinux
+import Foundation
+import Testing
+
+/// What dtc makes of an example's source, changed.
+private func compile(_ name: String, _ changes: [(String, String)] = []) throws -> String {
+  let examples = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+    .appendingPathComponent("Examples/vexpress-a9")
+  var source = try String(contentsOf: examples.appendingPathComponent("\(name).dts"), encoding: .utf8)
+  for (old, new) in changes {
+    try #require(source.contains(old), "the example no longer says \(old)")
+    source = source.replacingOccurrences(of: old, with: new)
+  }
+  let blob = NSTemporaryDirectory() + "guestbroker-\(UUID().uuidString).dtb"
+  let dtc = Process()
+  dtc.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+  dtc.arguments = ["dtc", "-I", "dts", "-O", "dtb", "-i", examples.path, "-o", blob, "-"]
+  let input = Pipe()
+  dtc.standardInput = input
+  try dtc.run()
+  input.fileHandleForWriting.write(Data(source.utf8))
+  try input.fileHandleForWriting.close()
+  dtc.waitUntilExit()
+  try #require(dtc.terminationStatus == 0)
+  return blob
+}
+
+private let hasCompiler = ["/usr/bin/dtc", "/usr/local/bin/dtc"].contains { FileManager.default.isExecutableFile(atPath: $0) }
+
+/// An owner and a borrower that know each other by device trees of their own, and the region by a file: its doorbell is the
+/// trees' timed poll.
+private final class Partitioned {
+  let memory = temporaryMemory()
+  private let trees: [String]
+  private let broker: Program
+
+  init(owner: [(String, String)] = [], borrower: [(String, String)] = []) throws {
+    trees = [try compile("guest1", owner), try compile("guest2", borrower)]
+    broker = try Program(
+      "brokerd", ["--owner", "guest1", "--device-tree", trees[0], "--memory", "g1g2=\(memory)", "--simulate"])
+    let broker = self.broker
+    try broker.wait { broker.outputText.contains("serves") || !broker.process.isRunning }
+  }
+
+  func agent(_ arguments: [String]) throws -> (code: Int32, output: String, errors: String) {
+    let program = try Program("guestagent", arguments + ["--device-tree", trees[1], "--memory", "g1g2=\(memory)"])
+    return (program.finish(), program.outputText, program.errorText)
+  }
+
+  deinit {
+    broker.kill()
+    for path in trees + [memory] { _ = unlink(path) }
+  }
+}
+
+@Suite("Device trees of two guests", .serialized, .enabled(if: hasCompiler, "needs dtc"))
+struct DeviceTreeTests {
+  @Test("The whole job with a tree for each guest and a timed poll for a doorbell, without a word about an example")
+  func wholeJob() throws {
+    let guests = try Partitioned()
+    let write = try guests.agent(["uart", "write", "uart2", "hello"])
+    #expect(write.code == 0)
+    #expect(write.output.hasPrefix("uart2: 5 bytes sent by guest1 in "))
+    #expect(write.errors == "")
+    let list = try guests.agent(["list"])
+    #expect(list.output.split(separator: "\n").last?.split(separator: " ").map(String.init) == ["uart2", "uart", "guest1", "rw", "g1g2", "up"])
+  }
+
+  @Test("An import may have another name than its owner's export")
+  func remoteName() throws {
+    let guests = try Partitioned(borrower: [("uart2 {\n\t\t\t\tclass", "console {\n\t\t\t\tremote-name = \"uart2\";\n\t\t\t\tclass")])
+    let write = try guests.agent(["uart", "write", "console", "hello"])
+    #expect(write.output.hasPrefix("console: 5 bytes sent by guest1 in "))
+    #expect(write.errors == "")
+  }
+
+  @Test("A peripheral that is not granted to this guest")
+  func notGranted() throws {
+    let guests = try Partitioned(owner: [("clients = \"guest2\"", "clients = \"guest3\"")])
+    let write = try guests.agent(["uart", "write", "uart2", "hello"])
+    #expect(write.code == 77)
+    #expect(
+      sentence(write.errors)
+        == "uart2: guest1 has not granted this to guest2; its export's clients and access say what it grants (see 'guestagent list')")
+    #expect(try guests.agent(["list"]).output.contains("not granted"))
+  }
+
+  @Test("A grant for reading alone; a speed beyond max-baud")
+  func grantOfOne() throws {
+    let guests = try Partitioned(owner: [("access = \"rw\"", "access = \"ro\"")])
+    #expect(try guests.agent(["uart", "write", "uart2", "hello"]).code == 77)
+    #expect(try guests.agent(["uart", "flush", "uart2"]).code == 0)
+    let full = try Partitioned()
+    let config = try full.agent(["uart", "config", "uart2", "2000000", "--json"])
+    #expect(config.code == 77)
+    #expect(sentence(config.errors) == "uart2: guest1 does not allow 2000000 baud; its export's max-baud is lower")
+    let object = try #require(try JSONSerialization.jsonObject(with: Data(config.output.utf8)) as? [String: Any])
+    #expect(object["exit_code"] as? Int == 77)
+  }
+
+  @Test("A peripheral that the owner's tree does not export")
+  func notExported() throws {
+    let guests = try Partitioned(borrower: [("uart2 {\n\t\t\t\tclass", "uart7 {\n\t\t\t\tclass")])
+    let write = try guests.agent(["uart", "write", "uart7", "hello"])
+    #expect(write.code == 68)
+    #expect(sentence(write.errors) == "uart7: guest1 exports no such peripheral; does its device tree, and the name or remote-name here?")
+  }
+
+  @Test("Trees that disagree about the link")
+  func disagree() throws {
+    let guests = try Partitioned(borrower: [("channels = <4>", "channels = <2>")])
+    let write = try guests.agent(["uart", "write", "uart2", "hello"])
+    #expect(write.code == 76 || write.code == 69, "\(write.code)")
+    #expect(write.errors.contains("channels 4, here 2"))
+  }
+
+  @Test("A tree that is missing, truncated, no device tree, or not about GuestBroker", arguments: ["guestagent", "brokerd"])
+  func badTrees(name: String) throws {
+    func run(_ tree: String) throws -> (Int32, String) {
+      let program = try Program(name, name == "brokerd" ? ["--device-tree", tree] : ["list", "--device-tree", tree])
+      return (program.finish(), sentence(program.errorText))
+    }
+    #expect(try run("/nonexistent.dtb") == (66, "/nonexistent.dtb cannot be read: No such file or directory"))
+    let blob = try compile("guest1")
+    defer { unlink(blob) }
+    let whole = try Data(contentsOf: URL(fileURLWithPath: blob))
+    try whole.prefix(whole.count / 2).write(to: URL(fileURLWithPath: blob))
+    #expect(try run(blob) == (65, "\(blob) is truncated: what offset 0x4 refers to is missing"))
+    try Data("/dts-v1/;".utf8).write(to: URL(fileURLWithPath: blob))
+    #expect(try run(blob) == (65, "\(blob) is not a flattened device tree (no 0xd00dfeed at its start); compile it with dtc"))
+    let board = try compile("system")
+    defer { unlink(board) }
+    #expect(try run(board) == (78, "\(board): no node is compatible with \"guestbroker,guest-v1\"; add one to this guest's device tree"))
+    chmod(blob, 0)
+    if geteuid() != 0 { #expect(try run(blob) == (77, "\(blob) cannot be read: Permission denied")) }
+  }
+
+  @Test("The wrong owner for a tree")
+  func wrongOwner() throws {
+    let blob = try compile("guest1")
+    defer { unlink(blob) }
+    let broker = try Program("brokerd", ["--owner", "guest2", "--device-tree", blob])
+    #expect(broker.finish() == 78)
+    #expect(
+      sentence(broker.errorText)
+        == "--owner guest2, but this device tree (\(blob)) is guest1's; run this on guest2, or name its tree with --device-tree")
+  }
+
+  @Test("A device node without a terminal")
+  func noTerminal() throws {
+    let blob = try compile("guest1")
+    let memory = temporaryMemory()
+    defer {
+      unlink(blob)
+      unlink(memory)
+    }
+    let broker = try Program("brokerd", ["--device-tree", blob, "--memory", "g1g2=\(memory)"])
+    #expect(broker.finish() == 72)
+    #expect(sentence(broker.errorText).hasPrefix("uart2: no terminal of this kernel belongs to /bus@40000000/"))
+  }
+}
