@@ -65,7 +65,9 @@ struct Benchmarks {
     pair.end()
 
     let raw = Result(.raw, times: probes, ratios: probes.map { _ in 1 })
-    printLine("Round trips between two processes, both spinning, median of bursts (\(dropped) of \(rounds * benchmarks.count) bursts dropped: their probes disagreed)")
+    printLine(
+      "Round trips between two processes, both spinning, median of bursts (\(dropped) of \(rounds * benchmarks.count) bursts dropped: their probes disagreed)"
+    )
     printLine("")
     printLine("                                            ns   x raw")
     for result in [raw] + results { printLine(result.line) }

@@ -100,7 +100,8 @@ public enum DeviceTreeError: Error, Equatable, Sendable {
     case .unsupportedVersion(let version): "has format version \(version); versions 16 and 17 can be read"
     case .truncated(let offset): "is truncated: what offset \(hex(offset)) refers to is missing"
     case .badToken(let token, let offset): "is damaged: unexpected token \(token) at offset \(hex(offset))"
-    case .badString(let offset): "is damaged: the name at offset \(hex(offset)) is outside its block, not terminated or too long"
+    case .badString(let offset):
+      "is damaged: the name at offset \(hex(offset)) is outside its block, not terminated or too long"
     case .tooDeep(let offset): "is damaged: nodes nested deeper than \(DeviceTree.maximumDepth) at offset \(hex(offset))"
     }
   }

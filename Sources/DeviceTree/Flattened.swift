@@ -18,7 +18,9 @@ extension DeviceTree {
     guard strings <= totalSize, stringsSize <= totalSize - strings else { throw .truncated(offset: 12) }
     var end = size
     if version >= 17 {
-      guard let structureSize = header.word(at: 36), structureSize <= totalSize - structure else { throw .truncated(offset: 36) }
+      guard let structureSize = header.word(at: 36), structureSize <= totalSize - structure else {
+        throw .truncated(offset: 36)
+      }
       end = Int(structure) + Int(structureSize)
     }
     bytes = blob

@@ -119,7 +119,9 @@ public struct UART: Sendable {
   ///   - minimum: Bytes to wait for. 0: take what is there.
   ///   - timeout: How long to wait for them, in milliseconds.
   /// - Returns: Fewer than `minimum` bytes when the time was over.
-  public mutating func read(_ count: Int, minimum: Int = 1, timeout: UInt32, via agent: inout Agent) throws(AgentError) -> Received {
+  public mutating func read(_ count: Int, minimum: Int = 1, timeout: UInt32, via agent: inout Agent) throws(AgentError)
+    -> Received
+  {
     let most = min(count, agent.maximumResponseData)
     let response = try call(
       .read, timeout: timeout, UInt32(clamping: most), UInt32(clamping: min(minimum, most)), via: &agent)

@@ -39,11 +39,14 @@ struct Context {
     if case .builtIn = source { isExample = true } else { isExample = false }
     for note in partition.notes { printError("guestagent: \(note)") }
     if isExample {
-      printError("guestagent: no guestbroker node in this machine's device tree: using the built-in example partition as \(partition.guestName)")
+      printError(
+        "guestagent: no guestbroker node in this machine's device tree: using the built-in example partition as \(partition.guestName)"
+      )
     }
     let links = partition.links.map { $0.name }
     if let unknown = memory.first(where: { name in !links.contains { sameText($0, name.name) } }) {
-      throw Failure("--memory names link \(unknown.name), which this device tree doesn't have; it has \(joined(links))", .config)
+      throw Failure(
+        "--memory names link \(unknown.name), which this device tree doesn't have; it has \(joined(links))", .config)
     }
   }
 

@@ -48,7 +48,8 @@ struct Failure: Error {
         "link \(link.name): all \(count) channels are in use by other processes of this guest; end one, or raise channels in both device trees",
         .tempFail)
     case .noOwner(let silent):
-      let who = sameText(subject, link.name) ? "\(owner) does not answer on \(owned)" : "\(owned) does not answer on link \(link.name)"
+      let who =
+        sameText(subject, link.name) ? "\(owner) does not answer on \(owned)" : "\(owned) does not answer on link \(link.name)"
       self.init("\(who) (no heartbeat for \(durationText(silent))); is brokerd running there?", .unavailable)
     case .ownerSilent(let silent):
       self.init(
@@ -59,7 +60,8 @@ struct Failure: Error {
     case .noAnswer(let after):
       self.init("\(subject): \(owner) lives but did not answer within \(durationText(after)); \(wasExecuted)", .tempFail)
     case .protocolError(let reason):
-      self.init("link \(link.name): the protocol was broken (\(reason.text)); \(wasExecuted). Are both sides the same version?", .proto)
+      self.init(
+        "link \(link.name): the protocol was broken (\(reason.text)); \(wasExecuted). Are both sides the same version?", .proto)
     case .refused(let status): self.init(status, error, subject, owner, guest, wasExecuted)
     case .tooLong(let maximum): self.init("\(subject): more than \(maximum) bytes in one message", .usage)
     case .system(let errno): self.init("the system refused: \(errno.text)", .osError)
@@ -75,14 +77,16 @@ struct Failure: Error {
         "\(subject): \(owner) has not granted this to \(guest); its export's clients and access say what it grants (see 'guestagent list')",
         .noPermission)
     case .noDevice:
-      self.init("\(subject): \(owner) exports no such peripheral; does its device tree, and the name or remote-name here?", .noHost)
+      self.init(
+        "\(subject): \(owner) exports no such peripheral; does its device tree, and the name or remote-name here?", .noHost)
     case .deviceGone:
       self.init("\(subject): its device on \(owner) is gone or can't be opened; \(wasExecuted)", .ioError)
     case .timedOut:
       self.init(
         "\(subject): nothing moved before the deadline; \(wasExecuted). Is its flow control or far end blocked?", .tempFail)
     case .busy: self.init("\(subject): the device is in use on \(owner); \(wasExecuted)", .tempFail)
-    case .canceled: self.init("\(subject): \(owner) cancelled it, because brokerd ends or the line was flushed; \(wasExecuted)", .tempFail)
+    case .canceled:
+      self.init("\(subject): \(owner) cancelled it, because brokerd ends or the line was flushed; \(wasExecuted)", .tempFail)
     case .invalid: self.init("\(subject): the device on \(owner) can't do that; \(wasExecuted)", .dataError)
     case .notSupported:
       self.init("\(subject): brokerd on \(owner) doesn't know this operation; \(wasExecuted). Is it an older version?", .proto)

@@ -28,9 +28,11 @@ func ping(_ arguments: inout Arguments) throws(Failure) {
   }
   // Links on which this guest has something to ask for, or the one named by its name or its owner.
   let borrowed = context.partition.links.filter { $0.role == .borrower }
-  guard let link = borrowed.first(where: { link in
-    operands.first.map { sameText($0, link.name) || sameText($0, link.peerName) } ?? true
-  }) else {
+  guard
+    let link = borrowed.first(where: { link in
+      operands.first.map { sameText($0, link.name) || sameText($0, link.peerName) } ?? true
+    })
+  else {
     throw Failure(
       operands.first.map { "no link or owner '\($0)'; there is \(joined(borrowed.map { "\($0.name) to \($0.peerName)" }))" }
         ?? "\(context.partition.guestName) has no link with role \"borrower\"", .noHost)
@@ -43,11 +45,15 @@ func ping(_ arguments: inout Arguments) throws(Failure) {
   var times: [UInt64] = []
   do throws(AgentError) {
     try agent.connect()
-    if !context.json { printLine("PING \(link.peerName) on link \(link.name), channel \(agent.channel): \(size) bytes of data") }
+    if !context.json {
+      printLine("PING \(link.peerName) on link \(link.name), channel \(agent.channel): \(size) bytes of data")
+    }
     for sequence in 1...count {
       let time = try agent.ping(size: size)
       times.append(time)
-      if count <= 1000, !context.json { printLine("\(size) bytes from \(link.peerName): seq=\(sequence) time=\(durationText(time))") }
+      if count <= 1000, !context.json {
+        printLine("\(size) bytes from \(link.peerName): seq=\(sequence) time=\(durationText(time))")
+      }
       if sequence < count, interval > 0 { sleepNanoseconds(interval) }
     }
   } catch {
@@ -71,6 +77,7 @@ func ping(_ arguments: inout Arguments) throws(Failure) {
   } else {
     printLine("--- \(link.peerName): \(times.count) answered ---")
     printLine(
-      "round trip min/mean/p50/p99/max = \(durationText(times[0]))/\(durationText(sum / UInt64(times.count)))/\(durationText(percentile(50)))/\(durationText(percentile(99)))/\(durationText(times[times.count - 1]))")
+      "round trip min/mean/p50/p99/max = \(durationText(times[0]))/\(durationText(sum / UInt64(times.count)))/\(durationText(percentile(50)))/\(durationText(percentile(99)))/\(durationText(times[times.count - 1]))"
+    )
   }
 }

@@ -70,7 +70,9 @@ private func operands(_ arguments: Arguments, _ command: StaticString, atMost: I
   } catch {
     throw Failure(error)
   }
-  guard let name = all.first else { throw Failure("uart \(command): which UART? Name one ('guestagent list' shows them)", .usage) }
+  guard let name = all.first else {
+    throw Failure("uart \(command): which UART? Name one ('guestagent list' shows them)", .usage)
+  }
   if all.count > 1 + atMost { throw Failure("uart \(command): unexpected argument '\(all[1 + atMost])'", .usage) }
   return (name, Array(all.dropFirst()))
 }
@@ -201,7 +203,8 @@ private func read(_ arguments: inout Arguments) throws(Failure) {
     }
     if received.lost > 0 {
       lost += UInt64(received.lost)
-      printError("guestagent: \(name): \(received.lost) bytes were lost before this point (overrun at \(connection.link.peerName))")
+      printError(
+        "guestagent: \(name): \(received.lost) bytes were lost before this point (overrun at \(connection.link.peerName))")
     }
     if !received.bytes.isEmpty {
       lastByte = monotonicNanoseconds()
@@ -217,7 +220,8 @@ private func read(_ arguments: inout Arguments) throws(Failure) {
       }
     } else if let silence, (monotonicNanoseconds() - lastByte) / 1_000_000 >= UInt64(silence) {
       guard let wanted else { break }
-      throw Failure("\(name): \(total) of \(wanted) bytes came before \(durationText(UInt64(silence) * 1_000_000)) of silence", .tempFail)
+      throw Failure(
+        "\(name): \(total) of \(wanted) bytes came before \(durationText(UInt64(silence) * 1_000_000)) of silence", .tempFail)
     }
   }
   if lost > 0 { throw Failure("\(name): \(lost) bytes were lost", .ioError) }
@@ -250,7 +254,9 @@ private func configure(_ arguments: inout Arguments) throws(Failure) {
     }
   } catch {
     if case .refused(.access) = error.reason, connection.uart.entry.access & 2 != 0 {
-      throw Failure("\(name): \(connection.link.peerName) does not allow \(settings.baud) baud; its export's max-baud is lower", .noPermission)
+      throw Failure(
+        "\(name): \(connection.link.peerName) does not allow \(settings.baud) baud; its export's max-baud is lower",
+        .noPermission)
     }
     throw connection.failure(error)
   }

@@ -38,7 +38,8 @@ struct ByteQueue: ~Copyable {
     for i in 0..<max(0, wanted) {
       let place = head + i < capacity ? head + i : head + i - capacity
       // SAFETY: place is less than capacity.
-      destination.storeBytes(of: unsafe base.load(fromByteOffset: place, as: UInt8.self), toByteOffset: offset + i, as: UInt8.self)
+      destination.storeBytes(
+        of: unsafe base.load(fromByteOffset: place, as: UInt8.self), toByteOffset: offset + i, as: UInt8.self)
     }
     guard wanted > 0 else { return 0 }
     head = head + wanted < capacity ? head + wanted : head + wanted - capacity

@@ -69,7 +69,9 @@ struct UARTServer: ~Copyable {
       }
     guard access & needed == needed else { return clients[client].answer(slot, .access, executed: .no) }
     // What was received before the device went can still be had.
-    if failure != nil, operation != .read || received.count == 0, !reopen() { return clients[client].answer(slot, .deviceGone, executed: .no) }
+    if failure != nil, operation != .read || received.count == 0, !reopen() {
+      return clients[client].answer(slot, .deviceGone, executed: .no)
+    }
 
     switch operation {
     case .write:

@@ -113,7 +113,8 @@ public enum PartitionError: Error, Sendable {
     case .noGuestNode: "no node is compatible with \"guestbroker,guest-v1\"; add one to this guest's device tree"
     case .missing(let node, let property, let shouldBe): "\(node): property \(property) is missing; it should be \(shouldBe)"
     case .invalid(let node, let property, let shouldBe): "\(node): property \(property) should be \(shouldBe)"
-    case .dangling(let node, let property, let shouldBe): "\(node): property \(property) refers to nothing; it should be a phandle of \(shouldBe)"
+    case .dangling(let node, let property, let shouldBe):
+      "\(node): property \(property) refers to nothing; it should be a phandle of \(shouldBe)"
     case .duplicate(let what, let name): "two \(what) are called \(name); rename one"
     case .tooMany(let what, let limit): "more than \(limit) \(what)"
     case .badName(let node, let name): "\(node): '\(name)' is no name; use 1 to 31 letters, digits and ,._+-"

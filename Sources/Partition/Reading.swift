@@ -44,7 +44,8 @@ extension Partition {
       guard links[link].role == .borrower else {
         throw .invalid(node: node.path, property: "link", shouldBe: "a phandle of a link whose role is \"borrower\"")
       }
-      let remoteName = node.property("remote-name") == nil ? node.name : try node.name("remote-name", "the export's name at its owner")
+      let remoteName =
+        node.property("remote-name") == nil ? node.name : try node.name("remote-name", "the export's name at its owner")
       if imports.contains(where: { sameText($0.name, node.name) }) { throw .duplicate(what: "imports", name: node.name) }
       imports.append(Import(name: node.name, peripheralClass: peripheralClass, link: link, remoteName: remoteName))
     }

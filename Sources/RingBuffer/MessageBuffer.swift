@@ -52,7 +52,9 @@ public struct MessageBuffer: ~Copyable, @unchecked Sendable {  // Sendable: owns
     precondition(offset >= 0 && offset <= capacity && bytes.byteCount <= capacity &- offset)
     // SAFETY: the precondition.
     unsafe bytes.withUnsafeBytes {
-      if let source = $0.baseAddress { unsafe (UnsafeMutableRawPointer(words) + offset).copyMemory(from: source, byteCount: $0.count) }
+      if let source = $0.baseAddress {
+        unsafe (UnsafeMutableRawPointer(words) + offset).copyMemory(from: source, byteCount: $0.count)
+      }
     }
     used = offset &+ bytes.byteCount
   }

@@ -32,7 +32,8 @@ public struct FutexWatch: ~Copyable {
     let phase = unsafe SharedRegion(base: memory, size: 64).word(at: 0)
     phase.store(0)
     let context = UnsafeMutablePointer<Context>.allocate(capacity: 1)
-    unsafe context.initialize(to: Context(doorbell: doorbell, initial: doorbell.load(), event: event, phase: phase, memory: memory))
+    unsafe context.initialize(
+      to: Context(doorbell: doorbell, initial: doorbell.load(), event: event, phase: phase, memory: memory))
     var started = pthread_t()
     let body: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { raw in
       // SAFETY: the context that init passes below; deinit waits for this thread before it frees it.

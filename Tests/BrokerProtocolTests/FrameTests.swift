@@ -35,7 +35,9 @@ struct FrameTests {
 
   @Test(
     "A setting that is none changes nothing",
-    arguments: ["", "0", "fast", "115200n", "115200n8", "115200n812", "115200x81", "115200n91", "115200n83", "4294967296", "-1", "1 "])
+    arguments: [
+      "", "0", "fast", "115200n", "115200n8", "115200n812", "115200x81", "115200n91", "115200n83", "4294967296", "-1", "1 ",
+    ])
   func notASetting(word: String) {
     var settings = UARTSettings(baud: 9600, dataBits: 7, parity: .even, rtscts: true)
     let before = settings

@@ -15,7 +15,8 @@ struct VectorTests {
   }
 
   static let vectors: [Vector] = {
-    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent()
     let text = (try? String(contentsOf: root.appendingPathComponent("Spec/vectors/frames.txt"), encoding: .utf8)) ?? ""
     return text.split(separator: "\n").compactMap { line in
       let halves = line.prefix { $0 != "#" }.split(separator: ":")

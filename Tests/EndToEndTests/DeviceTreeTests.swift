@@ -4,7 +4,8 @@ import Testing
 
 /// What dtc makes of an example's source, changed.
 private func compile(_ name: String, _ changes: [(String, String)] = []) throws -> String {
-  let examples = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+  let examples = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent()
     .appendingPathComponent("Examples/vexpress-a9")
   var source = try String(contentsOf: examples.appendingPathComponent("\(name).dts"), encoding: .utf8)
   for (old, new) in changes {
@@ -63,12 +64,17 @@ struct DeviceTreeTests {
     #expect(write.output.hasPrefix("uart2: 5 bytes sent by guest1 in "))
     #expect(write.errors == "")
     let list = try guests.agent(["list"])
-    #expect(list.output.split(separator: "\n").last?.split(separator: " ").map(String.init) == ["uart2", "uart", "guest1", "rw", "g1g2", "up"])
+    #expect(
+      list.output.split(separator: "\n").last?.split(separator: " ").map(String.init) == [
+        "uart2", "uart", "guest1", "rw", "g1g2", "up",
+      ])
   }
 
   @Test("An import may have another name than its owner's export")
   func remoteName() throws {
-    let guests = try Partitioned(borrower: [("uart2 {\n\t\t\t\tclass", "console {\n\t\t\t\tremote-name = \"uart2\";\n\t\t\t\tclass")])
+    let guests = try Partitioned(borrower: [
+      ("uart2 {\n\t\t\t\tclass", "console {\n\t\t\t\tremote-name = \"uart2\";\n\t\t\t\tclass")
+    ])
     let write = try guests.agent(["uart", "write", "console", "hello"])
     #expect(write.output.hasPrefix("console: 5 bytes sent by guest1 in "))
     #expect(write.errors == "")
@@ -81,7 +87,8 @@ struct DeviceTreeTests {
     #expect(write.code == 77)
     #expect(
       sentence(write.errors)
-        == "uart2: guest1 has not granted this to guest2; its export's clients and access say what it grants (see 'guestagent list')")
+        == "uart2: guest1 has not granted this to guest2; its export's clients and access say what it grants (see 'guestagent list')"
+    )
     #expect(try guests.agent(["list"]).output.contains("not granted"))
   }
 
@@ -103,7 +110,9 @@ struct DeviceTreeTests {
     let guests = try Partitioned(borrower: [("uart2 {\n\t\t\t\tclass", "uart7 {\n\t\t\t\tclass")])
     let write = try guests.agent(["uart", "write", "uart7", "hello"])
     #expect(write.code == 68)
-    #expect(sentence(write.errors) == "uart7: guest1 exports no such peripheral; does its device tree, and the name or remote-name here?")
+    #expect(
+      sentence(write.errors)
+        == "uart7: guest1 exports no such peripheral; does its device tree, and the name or remote-name here?")
   }
 
   @Test("Trees that disagree about the link")
@@ -130,7 +139,10 @@ struct DeviceTreeTests {
     #expect(try run(blob) == (65, "\(blob) is not a flattened device tree (no 0xd00dfeed at its start); compile it with dtc"))
     let board = try compile("system")
     defer { unlink(board) }
-    #expect(try run(board) == (78, "\(board): no node is compatible with \"guestbroker,guest-v1\"; add one to this guest's device tree"))
+    #expect(
+      try run(board) == (
+        78, "\(board): no node is compatible with \"guestbroker,guest-v1\"; add one to this guest's device tree"
+      ))
     chmod(blob, 0)
     if geteuid() != 0 { #expect(try run(blob) == (77, "\(blob) cannot be read: Permission denied")) }
   }
@@ -143,7 +155,8 @@ struct DeviceTreeTests {
     #expect(broker.finish() == 78)
     #expect(
       sentence(broker.errorText)
-        == "--owner guest2, but this device tree (\(blob)) is guest1's; run this on guest2, or name its tree with --device-tree")
+        == "--owner guest2, but this device tree (\(blob)) is guest1's; run this on guest2, or name its tree with --device-tree"
+    )
   }
 
   @Test("A device node without a terminal")

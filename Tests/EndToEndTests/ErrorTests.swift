@@ -40,7 +40,9 @@ struct ErrorTests {
     defer { unlink(memory) }
     let broker = try Program("brokerd", ["--owner", "guest1", "--memory", "g1g2=\(memory)"])
     #expect(broker.finish() == 78)
-    #expect(sentence(broker.errorText) == "link g1g2: \(memory) has 4096 bytes, but the link needs 1048576; make it larger or mend the device tree's reg")
+    #expect(
+      sentence(broker.errorText)
+        == "link g1g2: \(memory) has 4096 bytes, but the link needs 1048576; make it larger or mend the device tree's reg")
   }
 
   @Test("Another layout version at the other end")
@@ -62,29 +64,37 @@ struct ErrorTests {
     #expect(agent.finish() == 76)
     #expect(
       sentence(agent.errorText)
-        == "link g1g2: guest1 uses layout version 9, here 1; both guests need the same version of GuestBroker and device trees that agree")
+        == "link g1g2: guest1 uses layout version 9, here 1; both guests need the same version of GuestBroker and device trees that agree"
+    )
   }
 
   @Test("The device is missing")
   func deviceMissing() throws {
-    let broker = try Program("brokerd", ["--owner", "guest1", "--memory", "g1g2=\(temporaryMemory())", "--bind", "uart2=/dev/ttyNONE7"])
+    let broker = try Program(
+      "brokerd", ["--owner", "guest1", "--memory", "g1g2=\(temporaryMemory())", "--bind", "uart2=/dev/ttyNONE7"])
     #expect(broker.finish() == 72)
-    #expect(sentence(broker.errorText) == "uart2: there is no /dev/ttyNONE7; name the right one with --bind uart2=/dev/tty..., or --simulate")
+    #expect(
+      sentence(broker.errorText)
+        == "uart2: there is no /dev/ttyNONE7; name the right one with --bind uart2=/dev/tty..., or --simulate")
   }
 
   @Test("The device is in use")
   func deviceBusy() throws {
     let line = try TerminalPair()
     let first = try Broker(["--bind", "uart2=\(line.slavePath)"])
-    let second = try Program("brokerd", ["--owner", "guest1", "--memory", "g1g2=\(temporaryMemory())", "--bind", "uart2=\(line.slavePath)"])
+    let second = try Program(
+      "brokerd", ["--owner", "guest1", "--memory", "g1g2=\(temporaryMemory())", "--bind", "uart2=\(line.slavePath)"])
     #expect(second.finish() == 72)
-    #expect(sentence(second.errorText) == "uart2: \(line.slavePath) is in use by another program (a getty, a terminal program?); end that one first")
+    #expect(
+      sentence(second.errorText)
+        == "uart2: \(line.slavePath) is in use by another program (a getty, a terminal program?); end that one first")
     withExtendedLifetime(first) {}
   }
 
   @Test("A device that is no terminal")
   func notATerminal() throws {
-    let broker = try Program("brokerd", ["--owner", "guest1", "--memory", "g1g2=\(temporaryMemory())", "--bind", "uart2=/dev/null"])
+    let broker = try Program(
+      "brokerd", ["--owner", "guest1", "--memory", "g1g2=\(temporaryMemory())", "--bind", "uart2=/dev/null"])
     #expect(broker.finish() == 72)
     #expect(sentence(broker.errorText).hasPrefix("uart2: /dev/null is not a terminal"))
   }
@@ -94,7 +104,8 @@ struct ErrorTests {
     let broker = try Broker()
     let second = try Program("brokerd", ["--owner", "guest1", "--memory", "g1g2=\(broker.memory)"])
     #expect(second.finish() == 75)
-    #expect(sentence(second.errorText) == "link g1g2 (\(broker.memory)) is served by another brokerd already; stop that one first")
+    #expect(
+      sentence(second.errorText) == "link g1g2 (\(broker.memory)) is served by another brokerd already; stop that one first")
     #expect(try broker.agent(["uart", "write", "uart2", "x"]).code == 0)
   }
 
@@ -106,7 +117,8 @@ struct ErrorTests {
     #expect(unknown.errorText.contains("guest1"))
     let borrower = try Program("brokerd", ["--owner", "guest2"])
     #expect(borrower.finish() == 78)
-    #expect(sentence(borrower.errorText) == "the device tree of guest2 has no link with role \"owner\", so there is nobody to serve")
+    #expect(
+      sentence(borrower.errorText) == "the device tree of guest2 has no link with role \"owner\", so there is nobody to serve")
   }
 
   @Test("All channels in use")

@@ -60,9 +60,9 @@ struct RestartTests {
   func stoppedInTheMiddle() throws {
     let line = try TerminalPair()
     let broker = try Broker(["--bind", "uart2=\(line.slavePath)"])
-    let reader = try broker.start(["uart", "read", "uart2", "-n", "1"])
-    try reader.wait { (try? broker.agent(["ping", "-c", "1"]).output.contains("channel 1")) ?? false }
-    usleep(100_000)
+    let reader = try broker.start(["uart", "read", "uart2", "-n", "2"])
+    line.write([0x61])
+    try reader.wait { reader.outputText == "a" }
     kill(broker.program.process.processIdentifier, SIGTERM)
     #expect(broker.program.finish() == 0)
     let code = reader.finish()

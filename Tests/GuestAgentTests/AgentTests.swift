@@ -21,7 +21,9 @@ private final class BadOwner: @unchecked Sendable {
     let mapping = try Mapping(.file(path), size: layout.size)
     let (stop, stopped) = (stop, stopped)
     let thread = Thread {
-      var endpoint = Endpoint(mapping.region, layout: layout, channel: 0, role: .owner, identity: LinkIdentity(layout, protocolVersion: protocolVersion))
+      var endpoint = Endpoint(
+        mapping.region, layout: layout, channel: 0, role: .owner,
+        identity: LinkIdentity(layout, protocolVersion: protocolVersion))
       var message = MessageBuffer(capacity: 1 << 13)
       endpoint.start(session: 77)
       while stop.wait(timeout: .now()) == .timedOut {
@@ -87,7 +89,10 @@ struct AgentTests {
   @Test("An answer to another request is not taken for this one's")
   func otherID() throws {
     let owner = try BadOwner { request, _ in
-      [bytes(Response(id: request.id &+ 1, status: .io)), bytes(Response(id: request.id &- 1, status: .io)), [1, 2, 3], bytes(Response(id: request.id))]
+      [
+        bytes(Response(id: request.id &+ 1, status: .io)), bytes(Response(id: request.id &- 1, status: .io)), [1, 2, 3],
+        bytes(Response(id: request.id)),
+      ]
     }
     var agent = try owner.agent()
     for _ in 0..<10 { _ = try agent.ping() }
@@ -201,7 +206,8 @@ struct AgentTests {
     let owner = try BadOwner { request, _ in [bytes(Response(id: request.id))] }
     var agent = try owner.agent()
     let long = [UInt8](repeating: 1, count: agent.maximumRequestData + 1)
-    let error = try #require(failure { _ = try agent.call(Request(id: 0, frameClass: .broker, operation: 0), data: long.span.bytes) })
+    let error = try #require(
+      failure { _ = try agent.call(Request(id: 0, frameClass: .broker, operation: 0), data: long.span.bytes) })
     guard case .tooLong(4096) = error.reason else {
       Issue.record("\(error)")
       return

@@ -24,7 +24,9 @@ struct HostileClientTests {
         argument0: [0, 1, 2, 3, 4096, .max].randomElement(using: &generator) ?? 0,
         argument1: [0, 1, 2, 4096, .max].randomElement(using: &generator) ?? 0)
       request.frameClass = .random(in: 0...2, using: &generator)
-      let data = (0..<[0, 1, 8, 31, 40, 4096].randomElement(using: &generator)!).map { _ in UInt8.random(in: 0...255, using: &generator) }
+      let data = (0..<[0, 1, 8, 31, 40, 4096].randomElement(using: &generator)!).map { _ in
+        UInt8.random(in: 0...255, using: &generator)
+      }
       let isSent = (try? end.send(request, data)) ?? false
       while (try? end.endpoint.consumer.receive(into: &end.message)) == true {}
       if !isSent { usleep(100) }
@@ -38,7 +40,8 @@ struct HostileClientTests {
     return end.endpoint.state != .established
   }
 
-  @Test("A frame shorter than its header ends the session with a reason, and the next session is served", arguments: [1, 7, 19])
+  @Test(
+    "A frame shorter than its header ends the session with a reason, and the next session is served", arguments: [1, 7, 19])
   func shortFrame(size: Int) throws {
     let owner = try TestOwner()
     var end = try owner.rawEnd()
@@ -53,7 +56,10 @@ struct HostileClientTests {
     }
     #expect(event == .lost(.badFrame))
     end.connect()
-    #expect(owner.reported.contains { $0.contains("guest2 broke the protocol on channel 3, which is closed: a frame could not be parsed") })
+    #expect(
+      owner.reported.contains {
+        $0.contains("guest2 broke the protocol on channel 3, which is closed: a frame could not be parsed")
+      })
   }
 
   @Test("While one guest scribbles over its whole region, every request of another is answered")
@@ -105,7 +111,8 @@ struct HostileClientTests {
     var flooder = try owner.rawEnd("guest3")
     flooder.connect()
     var sent = 0
-    for _ in 0..<100_000 where try flooder.send(Request(id: 1, frameClass: .broker, operation: 0), [UInt8](repeating: 1, count: 1000)) { sent += 1 }
+    for _ in 0..<100_000
+    where try flooder.send(Request(id: 1, frameClass: .broker, operation: 0), [UInt8](repeating: 1, count: 1000)) { sent += 1 }
     #expect(sent > 0)
     var agent = try owner.agent()
     for _ in 0..<100 { _ = try agent.ping() }
@@ -118,7 +125,9 @@ struct HostileClientTests {
 
   @Test("Requests that wait for a device take all of a guest's slots, not the owner's time")
   func slots() throws {
-    let owner = try TestOwner(guests: ["guest2", "guest3"], bindings: ["uart2": "pty"]) { $0.exports[0].clients = ["guest2", "guest3"] }
+    let owner = try TestOwner(guests: ["guest2", "guest3"], bindings: ["uart2": "pty"]) {
+      $0.exports[0].clients = ["guest2", "guest3"]
+    }
     var waiter = try owner.rawEnd("guest3")
     waiter.connect()
     // More reads than slots, of a line that says nothing.

@@ -21,7 +21,8 @@ final class TestOwner: @unchecked Sendable {
   ///   - guests: Who is at the other end of a link each.
   ///   - change: Makes another partition of the example's guest1.
   init(
-    guests: [String] = ["guest2"], bindings: [String: String] = ["uart2": "null"], _ change: (inout Partition) -> Void = { _ in }
+    guests: [String] = ["guest2"], bindings: [String: String] = ["uart2": "null"],
+    _ change: (inout Partition) -> Void = { _ in }
   ) throws {
     var (partition, _) = try Partition.load(deviceTree: nil, builtInGuest: "guest1", running: [])
     let link = partition.links[0]
@@ -139,7 +140,8 @@ struct SeededGenerator: RandomNumberGenerator {
   private var state: UInt64
 
   init(_ name: String) {
-    let seed = ProcessInfo.processInfo.environment["GUESTBROKER_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 1...UInt64.max)
+    let seed =
+      ProcessInfo.processInfo.environment["GUESTBROKER_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 1...UInt64.max)
     print("\(name): GUESTBROKER_SEED=\(seed) repeats this run")
     state = seed
   }

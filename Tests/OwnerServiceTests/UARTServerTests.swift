@@ -167,9 +167,12 @@ struct FindTerminalTests {
   private func makeSysfs() throws -> URL {
     let root = URL(fileURLWithPath: NSTemporaryDirectory()).appendingPathComponent("sysfs-\(UUID().uuidString)")
     let files = FileManager.default
-    func directory(_ path: String) throws { try files.createDirectory(at: root.appendingPathComponent(path), withIntermediateDirectories: true) }
+    func directory(_ path: String) throws {
+      try files.createDirectory(at: root.appendingPathComponent(path), withIntermediateDirectories: true)
+    }
     func link(_ path: String, to target: String) throws {
-      try files.createSymbolicLink(atPath: root.appendingPathComponent(path).path, withDestinationPath: root.appendingPathComponent(target).path)
+      try files.createSymbolicLink(
+        atPath: root.appendingPathComponent(path).path, withDestinationPath: root.appendingPathComponent(target).path)
     }
     for node in ["serial@1000", "serial@2000", "serial@3000"] { try directory("firmware/devicetree/base/soc/\(node)") }
     try directory("class/tty/tty0")
@@ -179,7 +182,9 @@ struct FindTerminalTests {
     try link("class/tty/ttyAMA2", to: "devices/2000.serial/tty/ttyAMA2")
     try directory("devices/3000.serial/3000.serial:0/3000.serial:0.0/tty/ttyS0")
     try link("devices/3000.serial/of_node", to: "firmware/devicetree/base/soc/serial@3000")
-    try link("devices/3000.serial/3000.serial:0/3000.serial:0.0/tty/ttyS0/device", to: "devices/3000.serial/3000.serial:0/3000.serial:0.0")
+    try link(
+      "devices/3000.serial/3000.serial:0/3000.serial:0.0/tty/ttyS0/device",
+      to: "devices/3000.serial/3000.serial:0/3000.serial:0.0")
     try link("class/tty/ttyS0", to: "devices/3000.serial/3000.serial:0/3000.serial:0.0/tty/ttyS0")
     return root
   }

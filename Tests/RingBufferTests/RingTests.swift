@@ -4,7 +4,9 @@ import Testing
 
 @Suite("Producer and consumer")
 struct RingTests {
-  @Test("Spec 2 §4: messages of every size come out as they went in, on every line", arguments: [UInt32(0), 0x7fff_fff0, 0xffff_ffd0])
+  @Test(
+    "Spec 2 §4: messages of every size come out as they went in, on every line",
+    arguments: [UInt32(0), 0x7fff_fff0, 0xffff_ffd0])
   func everySize(start: UInt32) throws {
     var ring = TestRing(start: start)
     for size in 1...ring.producer.maximumMessageSize {
@@ -89,9 +91,11 @@ struct RingTests {
 
   // ---- What no honest peer writes ------------------------------------------------------------------------------------
 
-  @Test("Spec 2 §4: a stamp that is neither this position's nor the previous lap's nor 0 is refused", arguments: [
-    UInt32(1), 0x7fff_ffff, 0x8000_0001, 0x8000_0040, 0xffff_ffff, 0x8000_0005,
-  ])
+  @Test(
+    "Spec 2 §4: a stamp that is neither this position's nor the previous lap's nor 0 is refused",
+    arguments: [
+      UInt32(1), 0x7fff_ffff, 0x8000_0001, 0x8000_0040, 0xffff_ffff, 0x8000_0005,
+    ])
   func badStamp(stamp: UInt32) throws {
     var ring = TestRing(start: 4)
     ring.memory[ring.line(4)] = stamp

@@ -107,7 +107,8 @@ struct SeededGenerator: RandomNumberGenerator {
   private var state: UInt64
 
   init(_ name: String) {
-    let seed = ProcessInfo.processInfo.environment["GUESTBROKER_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 1...UInt64.max)
+    let seed =
+      ProcessInfo.processInfo.environment["GUESTBROKER_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 1...UInt64.max)
     print("\(name): GUESTBROKER_SEED=\(seed) repeats this run")
     state = seed
   }

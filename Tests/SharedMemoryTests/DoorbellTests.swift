@@ -10,7 +10,9 @@ import Testing
 struct DoorbellTests {
   private func ends(_ mapping: Mapping) throws -> LinkLayout { try LinkLayout(size: mapping.region.size, channels: 1) }
 
-  @Test("A sleeper is woken by what is published, thousands of times, and none is lost", arguments: [Doorbell.futex, .poll(nanoseconds: 20_000)])
+  @Test(
+    "A sleeper is woken by what is published, thousands of times, and none is lost",
+    arguments: [Doorbell.futex, .poll(nanoseconds: 20_000)])
   func wake(doorbell: Doorbell) throws {
     let path = temporaryPath()
     defer { unlink(path) }

@@ -68,7 +68,9 @@ struct MappingTests {
     }
   }
 
-  @Test("/dev/mem that is missing or forbidden says so", .enabled(if: access("/dev/mem", R_OK | W_OK) != 0, "this machine lets /dev/mem be opened"))
+  @Test(
+    "/dev/mem that is missing or forbidden says so",
+    .enabled(if: access("/dev/mem", R_OK | W_OK) != 0, "this machine lets /dev/mem be opened"))
   func physical() {
     do {
       _ = try Mapping(.physical(0x8f00_0000), size: 4096)
@@ -121,7 +123,9 @@ struct MappingTests {
       _ = try OpenLink(link, override: "/nonexistent/x", isExample: false)
       Issue.record("opened")
     } catch {
-      #expect(error.text == "its region has 4096 bytes, but its channels need 36864; enlarge reg or lower channels in both device trees")
+      #expect(
+        error.text
+          == "its region has 4096 bytes, but its channels need 36864; enlarge reg or lower channels in both device trees")
     }
   }
 }
