@@ -36,7 +36,7 @@ let package = Package(
     module("Linux", uses: ["CLinux"]),
     module("DeviceTree", uses: ["Linux"]),
     module("Partition", uses: ["DeviceTree", "Linux"]),
-    module("SharedMemory", uses: ["CLinux", "Linux", "Partition", "RingBuffer"]),
+    module("SharedMemory", uses: ["CLinux", "DeviceTree", "Linux", "Partition", "RingBuffer"]),
     module("BrokerProtocol"),
     module("GuestAgent", uses: ["BrokerProtocol", "Linux", "Partition", "RingBuffer", "SharedMemory"]),
     module("OwnerService", uses: ["BrokerProtocol", "CLinux", "Linux", "Partition", "RingBuffer", "SharedMemory"]),

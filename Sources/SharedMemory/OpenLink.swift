@@ -1,3 +1,4 @@
+import DeviceTree
 import Linux
 import Partition
 import RingBuffer
