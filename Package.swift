@@ -53,6 +53,8 @@ let package = Package(
 
     tests(of: "RingBuffer", uses: ["RingBuffer"]),
     tests(of: "Linux", uses: ["Linux"]),
+    tests(of: "DeviceTree", uses: ["DeviceTree"]),
+    tests(of: "Partition", uses: ["DeviceTree", "Linux", "Partition"]),
     tests(of: "SharedMemory", uses: ["CLinux", "Linux", "Partition", "RingBuffer", "SharedMemory"]),
     tests(of: "BrokerProtocol", uses: ["BrokerProtocol"]),
     tests(

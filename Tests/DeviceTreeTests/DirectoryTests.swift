@@ -1,0 +1,62 @@
+import Foundation
+import Testing
+
+@testable import DeviceTree
+
+@Suite("A tree as Linux shows it in /proc/device-tree")
+struct DirectoryTests {
+  private func temporaryDirectory() throws -> String {
+    let path = NSTemporaryDirectory() + "guestbroker-tree-\(UUID().uuidString)"
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    return path
+  }
+
+  private func write(_ model: Model, to path: String) throws {
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    for pair in model.properties { try Data(pair.value).write(to: URL(fileURLWithPath: "\(path)/\(pair.name)")) }
+    for child in model.children { try write(child, to: "\(path)/\(child.name)") }
+  }
+
+  @Test("It says the same as the blob")
+  func same() throws {
+    let path = try temporaryDirectory()
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    try write(board, to: path)
+    let tree = try DeviceTree(path: path)
+    #expect(Model(tree.root) == board.sorted)
+    #expect(tree.node(at: "serial0")?.physicalRanges == [AddressRange(address: 0x4000_1000, size: 0x100)])
+  }
+
+  @Test("A loop of links ends, as too deep or too large")
+  func loop() throws {
+    let path = try temporaryDirectory()
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    try FileManager.default.createSymbolicLink(atPath: "\(path)/a", withDestinationPath: path)
+    try FileManager.default.createSymbolicLink(atPath: "\(path)/b", withDestinationPath: path)
+    #expect(throws: DeviceTreeError.self) { try DeviceTree(path: path) }
+  }
+
+  @Test("What isn't there, or is too large, says so")
+  func errors() throws {
+    do {
+      _ = try DeviceTree(path: "/nonexistent")
+      Issue.record("read")
+    } catch {
+      #expect(error.text == "cannot be read: No such file or directory")
+    }
+    let path = try temporaryDirectory()
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    try Data(count: DeviceTree.maximumSize + 1).write(to: URL(fileURLWithPath: "\(path)/huge"))
+    #expect(throws: DeviceTreeError.tooLarge) { try DeviceTree(path: path) }
+    #expect(throws: DeviceTreeError.tooLarge) { try DeviceTree(path: "\(path)/huge") }
+  }
+
+  @Test("A property that this user may not read is not there", .enabled(if: geteuid() != 0, "root may read everything"))
+  func unreadable() throws {
+    let path = try temporaryDirectory()
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    try write(board, to: path)
+    chmod("\(path)/model", 0)
+    #expect(try DeviceTree(path: path).root.property("model") == nil)
+  }
+}

@@ -1,0 +1,215 @@
+import Testing
+
+@testable import DeviceTree
+
+@Suite("Flattened device trees")
+struct FlattenedTests {
+  @Test("Nodes and properties come out as they were written")
+  func roundTrip() throws {
+    let tree = try DeviceTree(blob: BlobWriter.blob(board))
+    #expect(Model(tree.root) == board)
+  }
+
+  @Test("Version 16 has no size of its structure; NOPs mean nothing")
+  func version16() throws {
+    var writer = BlobWriter()
+    writer.version = 16
+    writer.token(4)
+    writer.begin("")
+    writer.token(4)
+    writer.property("a", [1, 2, 3])
+    writer.token(4)
+    writer.begin("b")
+    writer.token(2, 4, 2, 4, 9)
+    let tree = try DeviceTree(blob: writer.blob)
+    #expect(Model(tree.root) == Model("", [("a", [1, 2, 3])], [Model("b")]))
+  }
+
+  @Test("What is behind the total size is ignored, as in a padded partition")
+  func padding() throws {
+    #expect(Model(try DeviceTree(blob: BlobWriter.blob(board) + [UInt8](repeating: 0xff, count: 100)).root) == board)
+  }
+
+  @Test("Nodes are found by path, alias and phandle")
+  func find() throws {
+    let tree = try DeviceTree(blob: BlobWriter.blob(board))
+    #expect(tree.node(at: "/soc/serial@1000")?.path == "/soc/serial@1000")
+    #expect(tree.node(at: "serial0")?.path == "/soc/serial@1000")
+    #expect(tree.node(at: "/")?.path == "/")
+    #expect(tree.node(phandle: 7)?.name == "serial@1000")
+    for path in ["/soc/serial@3000", "serial9", "bad", "", "/soc/serial"] where path != "" {
+      #expect(tree.node(at: path) == nil)
+    }
+    for phandle: UInt32 in [0, 8, .max] { #expect(tree.node(phandle: phandle) == nil) }
+  }
+
+  @Test("Values are strings and cells only when they are whole")
+  func values() {
+    #expect(Property(bytes: text("a", "b")).strings == ["a", "b"])
+    #expect(Property(bytes: text("a", "b")).string == nil)
+    #expect(Property(bytes: text("ab")).string == "ab")
+    #expect(Property(bytes: Array("ab".utf8)).string == nil)
+    #expect(Property(bytes: [0x61, 0x0a, 0]).strings == nil)
+    #expect(Property(bytes: []).strings == nil)
+    #expect(Property(bytes: cells(1, 2)).cells == [1, 2])
+    #expect(Property(bytes: cells(1, 2)).cell == nil)
+    #expect(Property(bytes: [1, 2, 3]).cells == nil)
+  }
+
+  @Test("A node is okay without a status, and with okay or ok")
+  func okay() throws {
+    for (status, isOkay) in [
+      ([("status", text("okay"))], true), ([("status", text("ok"))], true), ([], true), ([("status", text("disabled"))], false),
+      ([("status", text("reserved"))], false), ([("status", [])], false),
+    ] {
+      let tree = try DeviceTree(blob: BlobWriter.blob(Model("", status)))
+      #expect(tree.root.isOkay == isOkay)
+    }
+  }
+
+  // ---- Damage --------------------------------------------------------------------------------------------------------
+
+  private func error(_ blob: [UInt8]) -> DeviceTreeError? {
+    do {
+      _ = try DeviceTree(blob: blob)
+      return nil
+    } catch {
+      return error
+    }
+  }
+
+  /// The board's blob with the header word at `offset` replaced.
+  private func header(_ offset: Int, _ word: UInt32) -> [UInt8] {
+    var blob = BlobWriter.blob(board)
+    blob.replaceSubrange(offset..<offset + 4, with: BlobWriter.bytes(word))
+    return blob
+  }
+
+  @Test("Headers that lie")
+  func headers() {
+    #expect(error([]) == .notADeviceTree)
+    #expect(error(header(0, 0xedfe_0dd0)) == .notADeviceTree)
+    #expect(error(header(4, 0xffff_ffff)) == .truncated(offset: 4))
+    #expect(error(header(8, 0xffff_fffc)) == .truncated(offset: 8))
+    #expect(error(header(8, 57)) == .truncated(offset: 8))
+    #expect(error(header(12, 0xffff_ffff)) == .truncated(offset: 12))
+    #expect(error(header(32, 0xffff_ffff)) == .truncated(offset: 12))
+    #expect(error(header(36, 0xffff_ffff)) == .truncated(offset: 36))
+    #expect(error(header(20, 15)) == .unsupportedVersion(15))
+    #expect(error(header(24, 18)) == .unsupportedVersion(17))
+    #expect(error([UInt8](repeating: 0, count: DeviceTree.maximumSize + 1)) == .tooLarge)
+  }
+
+  @Test(
+    "Tokens out of place",
+    arguments: [
+      [9], [2], [1, 0, 9], [1, 0, 2, 2, 9], [1, 0, 2, 1, 0, 2, 9], [3, 0, 0], [1, 0, 5], [1, 0, 0xffff_ffff],
+    ] as [[UInt32]])
+  func tokens(words: [UInt32]) {
+    var writer = BlobWriter()
+    for word in words { writer.token(word) }
+    guard case .badToken = error(writer.blob) else {
+      Issue.record("\(String(describing: error(writer.blob)))")
+      return
+    }
+  }
+
+  @Test("A property behind a child node is refused: they would not stand together")
+  func propertyBehindChild() {
+    var writer = BlobWriter()
+    writer.begin("")
+    writer.begin("a")
+    writer.token(2)
+    let place = 56 + writer.structure.count
+    writer.property("b", [])
+    writer.token(2, 9)
+    #expect(error(writer.blob) == .badToken(3, offset: place))
+  }
+
+  @Test("Sizes and names that reach beyond their block")
+  func sizes() {
+    for size in [UInt32(5), 0x7fff_ffff, 0xffff_ffff, 0xffff_fffc] {
+      var writer = BlobWriter()
+      writer.begin("")
+      writer.token(3, size, 0)
+      guard case .truncated = error(writer.blob) else {
+        Issue.record("\(String(describing: error(writer.blob)))")
+        return
+      }
+    }
+    for name in [UInt32(1), 0x7fff_ffff, 0xffff_ffff] {
+      var writer = BlobWriter()
+      writer.begin("")
+      writer.token(3, 0, name, 2, 9)
+      guard case .badString = error(writer.blob) else {
+        Issue.record("\(String(describing: error(writer.blob)))")
+        return
+      }
+    }
+    var endless = BlobWriter()
+    endless.token(1, 0x6161_6161)
+    guard case .badString = error(endless.blob) else {
+      Issue.record("\(String(describing: error(endless.blob)))")
+      return
+    }
+    guard case .badString = error(BlobWriter.blob(Model("", [], [Model(String(repeating: "a", count: 256))]))) else {
+      Issue.record("a name of 256 bytes was taken")
+      return
+    }
+  }
+
+  @Test("Nesting is bounded")
+  func deep() throws {
+    var writer = BlobWriter()
+    for _ in 0..<64 { writer.begin("a") }
+    for _ in 0..<64 { writer.token(2) }
+    writer.token(9)
+    _ = try DeviceTree(blob: writer.blob)
+    var deeper = BlobWriter()
+    for _ in 0..<100_000 { deeper.begin("a") }
+    #expect(error(deeper.blob) == .tooDeep(offset: 56 + 64 * 8))
+  }
+
+  @Test("Each beginning of a good blob is an error")
+  func truncation() {
+    let blob = BlobWriter.blob(board)
+    for count in 0..<blob.count { #expect(error(Array(blob[..<count])) != nil, "\(count) bytes were taken") }
+  }
+
+  @Test("Any damage is an error or a tree that can be walked from end to end")
+  func fuzz() {
+    var generator = SeededGenerator("device tree fuzz")
+    let good = BlobWriter.blob(board)
+    var taken = 0
+    for _ in 0..<20_000 {
+      var blob = good
+      for _ in 0..<Int.random(in: 1...4, using: &generator) {
+        if Bool.random(using: &generator) {
+          blob[Int.random(in: 0..<blob.count, using: &generator)] = .random(in: 0...255, using: &generator)
+        } else {
+          let offset = Int.random(in: 0..<blob.count / 4, using: &generator) * 4
+          let word: UInt32 =
+            [0, 1, 2, 3, 4, 9, 0x7fff_ffff, 0x8000_0000, 0xffff_fffc, .max].randomElement(using: &generator) ?? 0
+          blob.replaceSubrange(offset..<offset + 4, with: BlobWriter.bytes(word))
+        }
+      }
+      guard let tree = try? DeviceTree(blob: blob) else { continue }
+      taken += 1
+      walk(tree.root)
+      for phandle in UInt32(0)...8 { _ = tree.node(phandle: phandle)?.path }
+      for path in ["serial0", "bad", "/soc/serial@1000"] { _ = tree.node(at: path) }
+    }
+    #expect(taken > 100)
+  }
+
+  private func walk(_ node: Node) {
+    _ = node.path
+    _ = node.isOkay
+    _ = node.physicalRanges
+    for name in node.propertyNames {
+      _ = node.property(name)?.strings
+      _ = node.property(name)?.cells
+    }
+    for child in node.children { walk(child) }
+  }
+}

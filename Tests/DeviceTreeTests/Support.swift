@@ -1,0 +1,126 @@
+import Foundation
+
+@testable import DeviceTree
+
+/// A node to be written as a blob, or compared with one that was read.
+struct Model: Equatable {
+  var name: String
+  var properties: [Pair] = []
+  var children: [Model] = []
+
+  struct Pair: Equatable {
+    var name: String
+    var value: [UInt8]
+  }
+
+  init(_ name: String, _ properties: [(String, [UInt8])] = [], _ children: [Model] = []) {
+    self.name = name
+    self.properties = properties.map { Pair(name: $0.0, value: $0.1) }
+    self.children = children
+  }
+
+  /// Everything that a tree says.
+  init(_ node: Node) {
+    name = node.name
+    properties = node.propertyNames.map { Pair(name: $0, value: node.property($0)?.bytes ?? []) }
+    children = node.children.map { Model($0) }
+  }
+
+  /// In the order of names, as a directory has it.
+  var sorted: Model {
+    var copy = self
+    copy.properties.sort { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+    copy.children = children.map { $0.sorted }.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+    return copy
+  }
+}
+
+/// Writes flattened trees (Devicetree Specification, chapter 5), also ones that are wrong.
+struct BlobWriter {
+  var structure: [UInt8] = []
+  var strings: [UInt8] = []
+  var version: UInt32 = 17
+  var compatible: UInt32 = 16
+
+  static func bytes(_ words: UInt32...) -> [UInt8] {
+    words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> (24 - 8 * $0)) } }
+  }
+
+  mutating func token(_ words: UInt32...) { for word in words { structure += Self.bytes(word) } }
+
+  mutating func pad() { while structure.count % 4 != 0 { structure.append(0) } }
+
+  mutating func begin(_ name: String) {
+    token(1)
+    structure += Array(name.utf8) + [0]
+    pad()
+  }
+
+  mutating func property(_ name: String, _ value: [UInt8]) {
+    token(3, UInt32(value.count), UInt32(strings.count))
+    strings += Array(name.utf8) + [0]
+    structure += value
+    pad()
+  }
+
+  mutating func add(_ node: Model) {
+    begin(node.name)
+    for pair in node.properties { property(pair.name, pair.value) }
+    for child in node.children { add(child) }
+    token(2)
+  }
+
+  /// Header, empty reservation block, structure, strings.
+  var blob: [UInt8] {
+    let header = 40
+    let structureStart = header + 16
+    let stringsStart = structureStart + structure.count
+    let total = stringsStart + strings.count
+    return Self.bytes(
+      0xd00d_feed, UInt32(total), UInt32(structureStart), UInt32(stringsStart), UInt32(header), version, compatible, 0,
+      UInt32(strings.count), UInt32(structure.count)) + [UInt8](repeating: 0, count: 16) + structure + strings
+  }
+
+  static func blob(_ root: Model) -> [UInt8] {
+    var writer = BlobWriter()
+    writer.add(root)
+    writer.token(9)
+    return writer.blob
+  }
+}
+
+func cells(_ words: UInt32...) -> [UInt8] { words.flatMap { BlobWriter.bytes($0) } }
+func text(_ strings: String...) -> [UInt8] { strings.flatMap { Array($0.utf8) + [0] } }
+
+/// A small board.
+let board = Model(
+  "", [("#address-cells", cells(1)), ("#size-cells", cells(1)), ("model", text("a board")), ("empty", [])],
+  [
+    Model("aliases", [("serial0", text("/soc/serial@1000")), ("bad", text("serial0"))]),
+    Model(
+      "soc", [("#address-cells", cells(1)), ("#size-cells", cells(1)), ("ranges", cells(0, 0x4000_0000, 0x10000))],
+      [
+        Model("serial@1000", [("reg", cells(0x1000, 0x100)), ("phandle", cells(7)), ("compatible", text("a,b", "c,d"))]),
+        Model("serial@2000", [("reg", cells(0x2000, 0x100)), ("status", text("reserved"))]),
+      ]),
+  ])
+
+/// A generator that anybody can repeat: prints its seed as a line to paste.
+struct SeededGenerator: RandomNumberGenerator {
+  private var state: UInt64
+
+  init(_ name: String) {
+    let seed =
+      ProcessInfo.processInfo.environment["GUESTBROKER_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 1...UInt64.max)
+    print("\(name): GUESTBROKER_SEED=\(seed) repeats this run")
+    state = seed
+  }
+
+  /// xorshift64*
+  mutating func next() -> UInt64 {
+    state ^= state >> 12
+    state ^= state << 25
+    state ^= state >> 27
+    return state &* 2_685_821_657_736_338_717
+  }
+}

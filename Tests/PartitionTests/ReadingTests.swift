@@ -1,0 +1,213 @@
+import DeviceTree
+import Foundation
+import Testing
+
+@testable import Partition
+
+@Suite("What a guestbroker node says", .enabled(if: hasCompiler, "needs dtc"))
+struct ReadingTests {
+  /// The example's guest1 or guest2 with something replaced.
+  private func partition(_ name: String, _ changes: [(String, String)]) throws -> Partition {
+    var text = try source(name)
+    for (old, new) in changes {
+      try #require(text.contains(old), "the example no longer says \(old)")
+      text = text.replacingOccurrences(of: old, with: new)
+    }
+    return try Partition(try DeviceTree(blob: try compile(text).blob))
+  }
+
+  struct Case: Sendable, CustomTestStringConvertible {
+    var guest: String
+    var old: String
+    var new: String
+    var sentence: String
+    var testDescription: String { sentence }
+  }
+
+  private static let link = "/guestbroker/links/guest2"
+  private static let export = "/guestbroker/exports/uart2"
+  private static let memory = "/reserved-memory/guestbroker@8f000000"
+
+  static let cases: [Case] = [
+    (
+      "guest1", "compatible = \"guestbroker,guest-v1\";", "",
+      "no node is compatible with \"guestbroker,guest-v1\"; add one to this guest's device tree"
+    ),
+    ("guest1", "guest-name = \"guest1\";", "", "/guestbroker: property guest-name is missing; it should be this guest's name"),
+    (
+      "guest1", "guest-name = \"guest1\";", "guest-name = \"a guest\";",
+      "/guestbroker: 'a guest' is no name; use 1 to 31 letters, digits and ,._+-"
+    ),
+    (
+      "guest1", "guest-name = \"guest1\";", "guest-name = \"\";",
+      "/guestbroker: '' is no name; use 1 to 31 letters, digits and ,._+-"
+    ),
+    (
+      "guest1", "guest-name = \"guest1\";", "guest-name = \"abcdefghijklmnopqrstuvwxyz012345\";",
+      "/guestbroker: 'abcdefghijklmnopqrstuvwxyz012345' is no name; use 1 to 31 letters, digits and ,._+-"
+    ),
+    ("guest1", "compatible = \"guestbroker,link-v1\";", "", "\(link): property compatible should be \"guestbroker,link-v1\""),
+    (
+      "guest1", "peer-name = \"guest2\";", "",
+      "\(link): property peer-name is missing; it should be the name of the guest at the other end"
+    ),
+    ("guest1", "role = \"owner\";", "", "\(link): property role is missing; it should be \"owner\" or \"borrower\""),
+    ("guest1", "role = \"owner\";", "role = \"master\";", "\(link): property role should be \"owner\" or \"borrower\""),
+    (
+      "guest1", "memory-region = <&g1g2>;", "",
+      "\(link): property memory-region is missing; it should be a phandle of the shared memory's node"
+    ),
+    (
+      "guest1", "memory-region = <&g1g2>;", "memory-region = <0x99>;",
+      "\(link): property memory-region refers to nothing; it should be a phandle of the shared memory's node"
+    ),
+    ("guest1", "reg = <0x8f000000 0x100000>;", "", "\(memory): property reg should be the region's address and size"),
+    (
+      "guest1", "reg = <0x8f000000 0x100000>;", "reg = <0x8f000800 0x100000>;",
+      "\(memory): property reg should be whole pages of 4096 bytes, and at least one"
+    ),
+    (
+      "guest1", "reg = <0x8f000000 0x100000>;", "reg = <0x8f000000 0>;",
+      "\(memory): property reg should be whole pages of 4096 bytes, and at least one"
+    ),
+    (
+      "guest1", "guestbroker,id = \"g1g2\";", "guestbroker,id = \"sixteen-letters-\";",
+      "\(memory): property guestbroker,id should be a name of at most 15 characters"
+    ),
+    ("guest1", "channels = <4>;", "channels = <0>;", "\(link): property channels should be one cell from 1 to 8"),
+    ("guest1", "channels = <4>;", "channels = <9>;", "\(link): property channels should be one cell from 1 to 8"),
+    ("guest1", "channels = <4>;", "channels = \"four\";", "\(link): property channels should be one cell from 1 to 8"),
+    (
+      "guest1", "poll-interval-us = <200>;", "poll-interval-us = <0xffffffff>;",
+      "\(link): property poll-interval-us should be one cell from 10 to 1000000"
+    ),
+    (
+      "guest1", "doorbell = \"poll\";", "doorbell = \"bell\";",
+      "\(link): property doorbell should be \"futex\" or \"poll\", which this version offers"
+    ),
+    ("guest1", "class = \"uart\";", "", "\(export): property class is missing; it should be \"uart\""),
+    ("guest1", "device = <&uart2>;", "", "\(export): property device is missing; it should be a phandle of the device's node"),
+    (
+      "guest1", "device = <&uart2>;", "device = <0x99>;",
+      "\(export): property device refers to nothing; it should be a phandle of the device's node"
+    ),
+    (
+      "guest1", "device = <&uart2>;", "device = <&uart3>;",
+      "export uart2: its device /bus@40000000/motherboard-bus@40000000/iofpga@7,00000000/uart@c000 is not okay in this tree, so it is not this guest's to share; set status = \"okay\" or drop the export"
+    ),
+    (
+      "guest1", "clients = \"guest2\";", "",
+      "\(export): property clients is missing; it should be the names of the guests that may use it"
+    ),
+    (
+      "guest1", "clients = \"guest2\";", "clients = <1>;",
+      "\(export): property clients should be the names of the guests that may use it"
+    ),
+    ("guest1", "access = \"rw\";", "access = \"all\";", "\(export): property access should be \"rw\", \"ro\" or \"wo\""),
+    (
+      "guest1", "max-baud = <1000000>;", "max-baud = <0>;",
+      "\(export): property max-baud should be one cell from 1 to 2147483647"
+    ),
+    (
+      "guest2", "link = <&guest1>;", "",
+      "/guestbroker/imports/uart2: property link is missing; it should be a phandle of one of this guest's link nodes"
+    ),
+    (
+      "guest2", "link = <&guest1>;", "link = <&g1g2>;",
+      "/guestbroker/imports/uart2: property link refers to nothing; it should be a phandle of one of this guest's link nodes"
+    ),
+    (
+      "guest2", "role = \"borrower\";", "role = \"owner\";",
+      "/guestbroker/imports/uart2: property link should be a phandle of a link whose role is \"borrower\""
+    ),
+  ].map { Case(guest: $0.0, old: $0.1, new: $0.2, sentence: $0.3) }
+
+  @Test("Each mistake names its node, its property and the remedy", arguments: cases)
+  func mistake(_ mistake: Case) throws {
+    do {
+      _ = try partition(mistake.guest, [(mistake.old, mistake.new)])
+      Issue.record("nothing was wrong with it")
+    } catch let error as PartitionError {
+      #expect(error.text == mistake.sentence)
+    }
+  }
+
+  @Test("Two links of one name are refused")
+  func duplicate() throws {
+    let second = """
+      	links {
+      		again { compatible = "guestbroker,link-v1"; peer-name = "guest3"; role = "owner"; memory-region = <&g1g2>; };
+      """
+    do {
+      _ = try partition("guest1", [("\tlinks {", second)])
+      Issue.record("nothing was wrong with it")
+    } catch let error as PartitionError {
+      #expect(error.text == "two links are called g1g2; rename one")
+    }
+  }
+
+  @Test("Nodes that are not okay, and classes that this version doesn't know, are left out; the latter with a note")
+  func leftOut() throws {
+    let disabled = try partition("guest1", [("class = \"uart\";", "class = \"uart\"; status = \"disabled\";")])
+    #expect(disabled.exports.isEmpty && disabled.notes.isEmpty)
+    let unknown = try partition("guest1", [("class = \"uart\";", "class = \"can\";")])
+    #expect(unknown.exports.isEmpty)
+    #expect(unknown.notes == ["/guestbroker/exports/uart2 is left out: this version does not know class \"can\""])
+  }
+
+  @Test("Defaults: four channels, a poll of 200 µs, access rw, any speed, the export's own name")
+  func defaults() throws {
+    let owner = try partition(
+      "guest1",
+      [
+        ("channels = <4>;", ""), ("doorbell = \"poll\";", ""), ("poll-interval-us = <200>;", ""), ("access = \"rw\";", ""),
+        ("max-baud = <1000000>;", ""), ("guestbroker,id = \"g1g2\";", ""),
+      ])
+    #expect(owner.links[0].channels == 4)
+    #expect(owner.links[0].doorbell == .poll(intervalMicroseconds: 200))
+    #expect(owner.links[0].name == "guest2")
+    #expect(owner.exports[0].access == .readWrite)
+    #expect(owner.exports[0].maximumBaud == nil)
+  }
+
+  @Test("A futex doorbell, an access of one kind, several clients, a Xen region's id")
+  func others() throws {
+    let owner = try partition(
+      "guest1",
+      [
+        ("doorbell = \"poll\";", "doorbell = \"futex\";"), ("access = \"rw\";", "access = \"wo\";"),
+        ("clients = \"guest2\";", "clients = \"guest2\", \"guest3\";"), ("guestbroker,id = \"g1g2\";", "xen,id = \"shared\";"),
+      ])
+    #expect(owner.links[0].doorbell == .futex)
+    #expect(owner.links[0].name == "shared")
+    #expect(owner.exports[0].access == .writeOnly)
+    #expect(owner.exports[0].clients == ["guest2", "guest3"])
+  }
+}
+
+@Suite("Damaged partitions")
+struct DamageTests {
+  @Test("Any damage to the example is an error, or a partition that makes sense")
+  func fuzz() {
+    var state = UInt64.random(in: 1...UInt64.max)
+    print("partition fuzz: starts at \(state)")
+    func random(_ bound: Int) -> Int {
+      state ^= state << 13
+      state ^= state >> 7
+      state ^= state << 17
+      return Int(state >> 33) % bound
+    }
+    for blob in [builtInGuest1, builtInGuest2] {
+      var taken = 0
+      for _ in 0..<5000 {
+        var damaged = blob
+        for _ in 0...random(6) { damaged[random(damaged.count)] = UInt8(random(256)) }
+        guard let tree = try? DeviceTree(blob: damaged), let partition = try? Partition(tree) else { continue }
+        taken += 1
+        for item in partition.imports { #expect(partition.links[item.link].role == .borrower) }
+        for link in partition.links { #expect((1...8).contains(link.channels) && link.memory.size > 0) }
+      }
+      #expect(taken > 50)
+    }
+  }
+}
