@@ -17,7 +17,7 @@ extension Pump {
       passes &+= 1
       if serveAll() {
         idle = 0
-        // Busy or not, devices and heartbeats have their turn.
+        // Devices and heartbeats have their turn however busy the clients are.
         if passes & 63 == 0, wait(atMost: 0) { break }
         continue
       }
@@ -51,7 +51,11 @@ extension Pump {
   }
 
   private mutating func finish() {
-    for index in 0..<uarts.count { uarts[index].cancelAll(&clients) }
+    for index in 0..<uarts.count {
+      uarts[index].cancelAll(&clients)
+      let unread = uarts[index].unread
+      if unread > 0 { report("\(uarts[index].name): \(unread) received bytes that nobody had read are lost") }
+    }
     for index in 0..<clients.count {
       clients[index].endpoint.close()
       clients[index].doorbell.wake(clients[index].endpoint)

@@ -4,7 +4,8 @@ public final class Service {
 
   /// Opens every link that this guest owns and every device that it exports.
   ///
-  /// - Parameter report: Receives sentences about what peers did wrong; at most about one a second.
+  /// - Parameter report: Receives sentences about what peers did wrong, at most about one a second, and about bytes that
+  ///   are lost when the service ends.
   public init(_ configuration: ServiceConfiguration, report: @escaping (String) -> Void = { _ in }) throws(ServiceError) {
     pump = try Pump(configuration, report: report)
   }

@@ -28,6 +28,8 @@ struct UARTServer: ~Copyable {
   var wantsInput: Bool { failure == nil && !received.isFull }
   private(set) var wantsOutput = false
   var hasFailed: Bool { failure != nil }
+  /// Received bytes that nobody has read.
+  var unread: Int { received.count }
 
   init(name: String, maximumBaud: UInt32?, driver: UARTDriver) {
     self.name = name
