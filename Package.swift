@@ -19,7 +19,7 @@ func program(_ name: String, uses: [Target.Dependency]) -> Target {
 /// The tests of a module. Foundation's view of the C library and CLinux's must be the same one, hence the definition.
 func tests(of name: String, uses: [Target.Dependency]) -> Target {
   .testTarget(
-    name: "\(name)Tests", dependencies: uses, cSettings: [.define("_GNU_SOURCE")], swiftSettings: hostRules)
+    name: "\(name)Tests", dependencies: uses + ["TestSupport"], cSettings: [.define("_GNU_SOURCE")], swiftSettings: hostRules)
 }
 
 let package = Package(
@@ -51,6 +51,9 @@ let package = Package(
       ],
       path: "Benchmarks", exclude: ["README.md"], swiftSettings: hostRules),
 
+    .target(
+      name: "TestSupport", dependencies: ["CLinux"], path: "Tests/TestSupport", cSettings: [.define("_GNU_SOURCE")],
+      swiftSettings: hostRules),
     tests(of: "RingBuffer", uses: ["RingBuffer"]),
     tests(of: "Linux", uses: ["Linux"]),
     tests(of: "DeviceTree", uses: ["DeviceTree"]),

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import BrokerProtocol
@@ -6,7 +7,7 @@ import Testing
 struct FrameTests {
   @Test("Spec 4 §2: any bytes are a value or nothing, never a trap")
   func anyBytes() {
-    var generator = SystemRandomNumberGenerator()
+    var generator = SeededGenerator("frames")
     for count in 0..<64 {
       for _ in 0..<200 {
         let bytes = (0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) }

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import BrokerProtocol
@@ -14,20 +15,11 @@ struct VectorTests {
     func number<T: FixedWidthInteger>(_ index: Int) throws -> T { try #require(T(words[index], radix: 16)) }
   }
 
-  static let vectors: [Vector] = {
-    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .deletingLastPathComponent()
-    let text = (try? String(contentsOf: root.appendingPathComponent("Spec/vectors/frames.txt"), encoding: .utf8)) ?? ""
-    return text.split(separator: "\n").compactMap { line in
-      let halves = line.prefix { $0 != "#" }.split(separator: ":")
-      guard halves.count == 2 else { return nil }
-      let digits = Array(halves[1].utf8.filter { $0 != 0x20 })
-      let bytes = stride(from: 0, to: digits.count, by: 2).compactMap {
-        UInt8(String(decoding: digits[$0..<min($0 + 2, digits.count)], as: UTF8.self), radix: 16)
-      }
-      return Vector(words: halves[0].split(separator: " ").map(String.init), bytes: bytes)
-    }
-  }()
+  static let vectors: [Vector] = ((try? TestSupport.vectors("frames.txt")) ?? []).compactMap { _, words in
+    let halves = words.split(separator: ":", maxSplits: 1)
+    guard halves.count == 2, let bytes = bytes(hex: halves[1]) else { return nil }
+    return Vector(words: Array(halves[0]), bytes: bytes)
+  }
 
   @Test("The file is there and has every kind")
   func kinds() {

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import DeviceTree
@@ -6,7 +7,7 @@ import Testing
 @Suite("A tree as Linux shows it in /proc/device-tree")
 struct DirectoryTests {
   private func temporaryDirectory() throws -> String {
-    let path = NSTemporaryDirectory() + "guestbroker-tree-\(UUID().uuidString)"
+    let path = temporaryPath()
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     return path
   }

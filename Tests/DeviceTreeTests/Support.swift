@@ -104,23 +104,3 @@ let board = Model(
         Model("serial@2000", [("reg", cells(0x2000, 0x100)), ("status", text("reserved"))]),
       ]),
   ])
-
-/// A generator that anybody can repeat: prints its seed as a line to paste.
-struct SeededGenerator: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(_ name: String) {
-    let seed =
-      ProcessInfo.processInfo.environment["GUESTBROKER_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 1...UInt64.max)
-    print("\(name): GUESTBROKER_SEED=\(seed) repeats this run")
-    state = seed
-  }
-
-  /// xorshift64*
-  mutating func next() -> UInt64 {
-    state ^= state >> 12
-    state ^= state << 25
-    state ^= state >> 27
-    return state &* 2_685_821_657_736_338_717
-  }
-}

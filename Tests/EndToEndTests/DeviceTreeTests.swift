@@ -1,32 +1,14 @@
 import CLinux
 import Foundation
+import TestSupport
 import Testing
 
-/// What dtc makes of an example's source, changed.
-private func compile(_ name: String, _ changes: [(String, String)] = []) throws -> String {
-  let examples = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-    .deletingLastPathComponent()
-    .appendingPathComponent("Examples/vexpress-a9")
-  var source = try String(contentsOf: examples.appendingPathComponent("\(name).dts"), encoding: .utf8)
-  for (old, new) in changes {
-    try #require(source.contains(old), "the example no longer says \(old)")
-    source = source.replacingOccurrences(of: old, with: new)
-  }
-  let blob = NSTemporaryDirectory() + "guestbroker-\(UUID().uuidString).dtb"
-  let dtc = Process()
-  dtc.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-  dtc.arguments = ["dtc", "-I", "dts", "-O", "dtb", "-i", examples.path, "-o", blob, "-"]
-  let input = Pipe()
-  dtc.standardInput = input
-  try dtc.run()
-  input.fileHandleForWriting.write(Data(source.utf8))
-  try input.fileHandleForWriting.close()
-  dtc.waitUntilExit()
-  try #require(dtc.terminationStatus == 0)
-  return blob
+/// A file with what dtc makes of an example's source, changed.
+private func compiledFile(_ name: String, _ changes: [(String, String)] = []) throws -> String {
+  let path = temporaryPath()
+  try compile(exampleSource(name, changes)).blob.write(to: URL(fileURLWithPath: path))
+  return path
 }
-
-private let hasCompiler = ["/usr/bin/dtc", "/usr/local/bin/dtc"].contains { FileManager.default.isExecutableFile(atPath: $0) }
 
 /// An owner and a borrower that know each other by device trees of their own, and the region by a file: its doorbell is the
 /// trees' timed poll.
@@ -36,7 +18,7 @@ private final class Partitioned {
   private let broker: Program
 
   init(owner: [(String, String)] = [], borrower: [(String, String)] = []) throws {
-    trees = [try compile("guest1", owner), try compile("guest2", borrower)]
+    trees = [try compiledFile("guest1", owner), try compiledFile("guest2", borrower)]
     broker = try Program(
       "brokerd", ["--owner", "guest1", "--device-tree", trees[0], "--memory", "g1g2=\(memory)", "--simulate"])
     let broker = self.broker
@@ -130,14 +112,14 @@ struct DeviceTreeTests {
       return (program.finish(), sentence(program.errorText))
     }
     #expect(try run("/nonexistent.dtb") == (66, "/nonexistent.dtb cannot be read: No such file or directory"))
-    let blob = try compile("guest1")
+    let blob = try compiledFile("guest1")
     defer { unlink(blob) }
     let whole = try Data(contentsOf: URL(fileURLWithPath: blob))
     try whole.prefix(whole.count / 2).write(to: URL(fileURLWithPath: blob))
     #expect(try run(blob) == (65, "\(blob) is truncated: what offset 0x4 refers to is missing"))
     try Data("/dts-v1/;".utf8).write(to: URL(fileURLWithPath: blob))
     #expect(try run(blob) == (65, "\(blob) is not a flattened device tree (no 0xd00dfeed at its start); compile it with dtc"))
-    let board = try compile("system")
+    let board = try compiledFile("system")
     defer { unlink(board) }
     #expect(
       try run(board) == (
@@ -149,7 +131,7 @@ struct DeviceTreeTests {
 
   @Test("The wrong owner for a tree")
   func wrongOwner() throws {
-    let blob = try compile("guest1")
+    let blob = try compiledFile("guest1")
     defer { unlink(blob) }
     let broker = try Program("brokerd", ["--owner", "guest2", "--device-tree", blob])
     #expect(broker.finish() == 78)
@@ -161,7 +143,7 @@ struct DeviceTreeTests {
 
   @Test("A device node without a terminal")
   func noTerminal() throws {
-    let blob = try compile("guest1")
+    let blob = try compiledFile("guest1")
     let memory = temporaryMemory()
     defer {
       unlink(blob)

@@ -2,6 +2,7 @@ import CLinux
 import Foundation
 import RingBuffer
 import SharedMemory
+import TestSupport
 import Testing
 
 @Suite("Errors name the thing and the remedy, and have an exit code", .serialized)

@@ -1,5 +1,6 @@
 import CLinux
 import Foundation
+import TestSupport
 import Testing
 
 /// Where the built programs are: beside the test bundle.
@@ -11,9 +12,6 @@ func program(_ name: String) -> URL {
   }
   return bundle.appendingPathComponent(name)
 }
-
-/// A file name in /dev/shm that no other test uses; removed at the end of the test run's process.
-func temporaryMemory() -> String { "/dev/shm/guestbroker-test-\(getpid())-\(UInt32.random(in: 0...UInt32.max))" }
 
 /// The last line on stderr, without the program's name.
 func sentence(_ text: String) -> String {
@@ -147,72 +145,5 @@ final class Broker {
   deinit {
     program.kill()
     unlink(memory)
-  }
-}
-
-/// A pair of terminal ends made by the kernel: what is written to one comes out of the other. The slave stands for a real
-/// serial port, through the kernel's whole tty layer.
-final class TerminalPair: @unchecked Sendable {
-  let master: Int32
-  let slavePath: String
-  /// Kept open, so that the master sees no hang-up while brokerd restarts.
-  private let slave: Int32
-
-  init() throws {
-    var name = [CChar](repeating: 0, count: 64)
-    master = lx_open_pty(&name, name.count)
-    try #require(master >= 0)
-    slavePath = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    slave = open(slavePath, O_RDWR | O_NOCTTY)
-    var t = termios2()
-    _ = lx_tty_get(slave, &t)
-    t.c_lflag = 0
-    t.c_oflag = 0
-    t.c_iflag = 0
-    _ = lx_tty_set(slave, &t)
-  }
-
-  deinit {
-    close(master)
-    close(slave)
-  }
-
-  /// Reads until `count` bytes came.
-  func read(_ count: Int) -> [UInt8] {
-    var bytes: [UInt8] = []
-    var buffer = [UInt8](repeating: 0, count: 65536)
-    while bytes.count < count {
-      let got = CLinux.read(master, &buffer, min(buffer.count, count - bytes.count))
-      if got > 0 { bytes += buffer[..<got] } else { usleep(500) }
-    }
-    return bytes
-  }
-
-  func write(_ bytes: [UInt8]) {
-    var done = 0
-    while done < bytes.count {
-      let put = bytes.withUnsafeBytes { CLinux.write(master, $0.baseAddress! + done, $0.count - done) }
-      if put > 0 { done += put } else { usleep(500) }
-    }
-  }
-}
-
-/// A generator that anybody can repeat: prints its seed as a line to paste.
-struct SeededGenerator: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(_ name: String) {
-    let seed =
-      ProcessInfo.processInfo.environment["GUESTBROKER_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 1...UInt64.max)
-    print("\(name): GUESTBROKER_SEED=\(seed) repeats this run")
-    state = seed
-  }
-
-  /// xorshift64*
-  mutating func next() -> UInt64 {
-    state ^= state >> 12
-    state ^= state << 25
-    state ^= state >> 27
-    return state &* 2_685_821_657_736_338_717
   }
 }

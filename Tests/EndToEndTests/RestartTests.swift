@@ -1,5 +1,6 @@
 import CLinux
 import Foundation
+import TestSupport
 import Testing
 
 @Suite("Either side may die at any moment and come back", .serialized)

@@ -4,6 +4,7 @@ import Linux
 import Partition
 import RingBuffer
 import SharedMemory
+import TestSupport
 import Testing
 
 @testable import BrokerProtocol
@@ -11,7 +12,7 @@ import Testing
 
 /// An owner that is up to no good: answers what `answer` makes of each request.
 private final class BadOwner: @unchecked Sendable {
-  let path = "/dev/shm/guestbroker-test-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
+  let path = temporaryMemory()
   private let stop = DispatchSemaphore(value: 0)
   private let stopped = DispatchSemaphore(value: 0)
 

@@ -2,6 +2,7 @@ import Foundation
 import Linux
 import RingBuffer
 import SharedMemory
+import TestSupport
 import Testing
 
 @testable import BrokerProtocol

@@ -4,6 +4,7 @@ import Linux
 import Partition
 import RingBuffer
 import SharedMemory
+import TestSupport
 import Testing
 
 @testable import BrokerProtocol
@@ -34,7 +35,7 @@ final class TestOwner: @unchecked Sendable {
     }
     change(&partition)
     for link in partition.links {
-      paths[link.name] = "/dev/shm/guestbroker-test-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
+      paths[link.name] = temporaryMemory()
     }
     var configuration = ServiceConfiguration(partition: partition, isExample: true)
     configuration.memory = paths.map { Assignment(name: $0.key, path: $0.value) }
@@ -132,26 +133,6 @@ struct RawEnd: ~Copyable {
     while try !endpoint.consumer.receive(into: &message) { usleep(100) }
     let response = Response(message.bytes)
     return try #require(response)
-  }
-}
-
-/// A generator that anybody can repeat: prints its seed as a line to paste.
-struct SeededGenerator: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(_ name: String) {
-    let seed =
-      ProcessInfo.processInfo.environment["GUESTBROKER_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 1...UInt64.max)
-    print("\(name): GUESTBROKER_SEED=\(seed) repeats this run")
-    state = seed
-  }
-
-  /// xorshift64*
-  mutating func next() -> UInt64 {
-    state ^= state >> 12
-    state ^= state << 25
-    state ^= state >> 27
-    return state &* 2_685_821_657_736_338_717
   }
 }
 

@@ -1,6 +1,7 @@
 import CLinux
 import Foundation
 import Linux
+import TestSupport
 import Testing
 
 @testable import BrokerProtocol
@@ -9,30 +10,10 @@ import Testing
 
 @Suite("A served UART")
 struct UARTServerTests {
-  /// Both ends of a pseudo-terminal of the kernel's, in raw mode.
-  private final class Line {
-    let master: Int32
-    private let slave: Int32
-    let path: String
-
-    init() throws {
-      var name = [CChar](repeating: 0, count: 64)
-      master = lx_open_pty(&name, name.count)
-      path = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-      slave = open(path, O_RDWR | O_NOCTTY)
-      try #require(master >= 0 && slave >= 0)
-    }
-
-    deinit {
-      close(master)
-      close(slave)
-    }
-  }
-
   @Test("Spec 5 §3: a read without waiting returns what there is; one for more than there is ends at its deadline with that")
   func reads() throws {
-    let line = try Line()
-    let owner = try TestOwner(bindings: ["uart2": line.path])
+    let line = try TerminalPair()
+    let owner = try TestOwner(bindings: ["uart2": line.slavePath])
     var agent = try owner.agent()
     var uart = try UART("uart2", via: &agent)
     #expect(write(line.master, "abcdef", 6) == 6)
@@ -48,8 +29,8 @@ struct UARTServerTests {
 
   @Test("Spec 5 §2: a write that the line takes in part ends at its deadline with the number of bytes it took")
   func partialWrite() throws {
-    let line = try Line()
-    let owner = try TestOwner(bindings: ["uart2": line.path])
+    let line = try TerminalPair()
+    let owner = try TestOwner(bindings: ["uart2": line.slavePath])
     var agent = try owner.agent()
     var uart = try UART("uart2", via: &agent)
     var taken = 0
@@ -75,8 +56,8 @@ struct UARTServerTests {
 
   @Test("Spec 5 §6: a line that is gone ends what waits for it with ENXIO")
   func gone() throws {
-    var line: Line? = try Line()
-    let path = try #require(line?.path)
+    var line: TerminalPair? = try TerminalPair()
+    let path = try #require(line?.slavePath)
     let owner = try TestOwner(bindings: ["uart2": path])
     var agent = try owner.agent()
     var uart = try UART("uart2", via: &agent)
@@ -106,8 +87,8 @@ struct UARTServerTests {
 
   @Test("A speed or format that the terminal's driver doesn't take is refused, and the old one stays")
   func refusedSettings() throws {
-    let line = try Line()
-    let port = try SerialPort(path: line.path)
+    let line = try TerminalPair()
+    let port = try SerialPort(path: line.slavePath)
     try port.configure(UARTSettings(baud: 57_600))
     // The kernel's pseudo-terminals have 8 data bits whatever they are told.
     do {
@@ -117,7 +98,7 @@ struct UARTServerTests {
       #expect(error.code == EINVAL)
     }
     #expect(try port.settings == UARTSettings(baud: 57_600))
-    withExtendedLifetime(line.path) {}
+    withExtendedLifetime(line.slavePath) {}
   }
 
   @Test("Received bytes come out as they went in, through every wrap of the queue")

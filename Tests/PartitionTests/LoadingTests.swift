@@ -1,6 +1,7 @@
 import DeviceTree
 import Foundation
 import Linux
+import TestSupport
 import Testing
 
 @testable import Partition
@@ -8,7 +9,7 @@ import Testing
 @Suite("Which device tree")
 struct LoadingTests {
   private func file(_ bytes: [UInt8]) throws -> String {
-    let path = NSTemporaryDirectory() + "guestbroker-\(UUID().uuidString).dtb"
+    let path = temporaryPath()
     try Data(bytes).write(to: URL(fileURLWithPath: path))
     return path
   }
@@ -60,7 +61,7 @@ struct LoadingTests {
 
   @Test("A running tree in a directory is recognised by its node, and a mistake in it is not passed over for the example")
   func runningDirectory() throws {
-    let path = NSTemporaryDirectory() + "guestbroker-\(UUID().uuidString)"
+    let path = temporaryPath()
     try FileManager.default.createDirectory(atPath: path + "/broker", withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: path) }
     try Data("guestbroker,guest-v1\0".utf8).write(to: URL(fileURLWithPath: path + "/broker/compatible"))

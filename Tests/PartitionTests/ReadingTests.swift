@@ -1,5 +1,6 @@
 import DeviceTree
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Partition
@@ -8,12 +9,7 @@ import Testing
 struct ReadingTests {
   /// The example's guest1 or guest2 with something replaced.
   private func partition(_ name: String, _ changes: [(String, String)]) throws -> Partition {
-    var text = try source(name)
-    for (old, new) in changes {
-      try #require(text.contains(old), "the example no longer says \(old)")
-      text = text.replacingOccurrences(of: old, with: new)
-    }
-    return try Partition(try DeviceTree(blob: try compile(text).blob))
+    try Partition(try DeviceTree(blob: Array(try compile(exampleSource(name, changes)).blob)))
   }
 
   struct Case: Sendable, CustomTestStringConvertible {
@@ -189,14 +185,8 @@ struct ReadingTests {
 struct DamageTests {
   @Test("Any damage to the example is an error, or a partition that makes sense")
   func fuzz() {
-    var state = UInt64.random(in: 1...UInt64.max)
-    print("partition fuzz: starts at \(state)")
-    func random(_ bound: Int) -> Int {
-      state ^= state << 13
-      state ^= state >> 7
-      state ^= state << 17
-      return Int(state >> 33) % bound
-    }
+    var generator = SeededGenerator("partition fuzz")
+    func random(_ bound: Int) -> Int { Int.random(in: 0..<bound, using: &generator) }
     for blob in [builtInGuest1, builtInGuest2] {
       var taken = 0
       for _ in 0..<5000 {

@@ -102,26 +102,6 @@ struct TestLink: ~Copyable {
   }
 }
 
-/// A generator that anybody can repeat: prints its seed as a line to paste.
-struct SeededGenerator: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(_ name: String) {
-    let seed =
-      ProcessInfo.processInfo.environment["GUESTBROKER_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 1...UInt64.max)
-    print("\(name): GUESTBROKER_SEED=\(seed) repeats this run")
-    state = seed
-  }
-
-  /// xorshift64*
-  mutating func next() -> UInt64 {
-    state ^= state >> 12
-    state ^= state << 25
-    state ^= state >> 27
-    return state &* 2_685_821_657_736_338_717
-  }
-}
-
 /// Runs `body` in a thread of its own and hands back a way to wait for its end.
 func inThread(_ body: @escaping @Sendable () -> Void) -> DispatchSemaphore {
   let done = DispatchSemaphore(value: 0)

@@ -1,26 +1,8 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import RingBuffer
-
-/// The lines of a file of vectors, as words, with their numbers. What follows '#' is for people.
-func vectors(_ name: String, file: String = #filePath) throws -> [(line: Int, words: [String])] {
-  let root = URL(fileURLWithPath: file).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-  let text = try String(contentsOf: root.appendingPathComponent("Spec/vectors/\(name)"), encoding: .utf8)
-  return text.split(separator: "\n", omittingEmptySubsequences: false).enumerated().compactMap { index, line in
-    let words = line.prefix { $0 != "#" }.split(separator: " ").map(String.init)
-    return words.isEmpty ? nil : (index + 1, words)
-  }
-}
-
-func bytes(hex words: some Sequence<String>) throws -> [UInt8] {
-  let digits = words.joined()
-  try #require(digits.count % 2 == 0)
-  return try stride(from: 0, to: digits.count, by: 2).map { start in
-    let from = digits.index(digits.startIndex, offsetBy: start)
-    return try #require(UInt8(digits[from..<digits.index(from, offsetBy: 2)], radix: 16))
-  }
-}
 
 @Suite("Spec/vectors")
 struct VectorTests {
@@ -32,11 +14,13 @@ struct VectorTests {
       switch words[0] {
       case "ring":
         ring = TestRing(lines: try #require(Int(words[1], radix: 16)), start: try #require(UInt32(words[2], radix: 16)))
-      case "send": try expect(ring.send(bytes(hex: words.dropFirst())), "line \(line)")
-      case "receive": try expect(ring.receive() == bytes(hex: words.dropFirst()), "line \(line)")
+      case "send": try expect(ring.send(#require(bytes(hex: words.dropFirst()))), "line \(line)")
+      case "receive":
+        let expected = try #require(bytes(hex: words.dropFirst()))
+        try expect(ring.receive() == expected, "line \(line)")
       case "line":
         let start = 64 + (try #require(Int(words[1], radix: 16))) * 64
-        for (index, byte) in try bytes(hex: words.dropFirst(2)).enumerated() {
+        for (index, byte) in try #require(bytes(hex: words.dropFirst(2))).enumerated() {
           expect(ring.memory.memory.load(fromByteOffset: start + index, as: UInt8.self) == byte, "line \(line), byte \(index)")
         }
       case "credit": expect(ring.memory[TestRing.creditOffset] == UInt32(words[1], radix: 16), "line \(line)")
@@ -58,7 +42,7 @@ struct VectorTests {
       switch words.first {
       case "start": side.start(session: try #require(UInt32(words.last ?? "", radix: 16)))
       case "refresh": _ = side.refresh()
-      case "send": try expect(side.producer.send(MessageBuffer(bytes(hex: words.dropFirst()))), "line \(line)")
+      case "send": try expect(side.producer.send(MessageBuffer(#require(bytes(hex: words.dropFirst())))), "line \(line)")
       case "arm": side.arm()
       case "disarm": side.disarm()
       case "ring": _ = side.shouldRing()

@@ -2,6 +2,7 @@ import CLinux
 import Foundation
 import Linux
 import RingBuffer
+import TestSupport
 import Testing
 
 @testable import SharedMemory
@@ -14,7 +15,7 @@ struct DoorbellTests {
     "A sleeper is woken by what is published, thousands of times, and none is lost",
     arguments: [Doorbell.futex, .poll(nanoseconds: 20_000)])
   func wake(doorbell: Doorbell) throws {
-    let path = temporaryPath()
+    let path = temporaryMemory()
     defer { unlink(path) }
     let mapping = try Mapping(.file(path), size: 1 << 16)
     let layout = try ends(mapping)
@@ -57,7 +58,7 @@ struct DoorbellTests {
 
   @Test("A watch turns changes of a futex doorbell into an event, and ends when told")
   func watch() throws {
-    let path = temporaryPath()
+    let path = temporaryMemory()
     defer { unlink(path) }
     let mapping = try Mapping(.file(path), size: 4096)
     let event = lx_eventfd(0)

@@ -2,19 +2,17 @@ import CLinux
 import Foundation
 import Linux
 import RingBuffer
+import TestSupport
 import Testing
 
 @testable import Partition
 @testable import SharedMemory
 
-/// A path in /dev/shm that nobody else uses.
-func temporaryPath() -> String { "/dev/shm/guestbroker-test-\(getpid())-\(UInt32.random(in: 0...UInt32.max))" }
-
 @Suite("A link's region, mapped")
 struct MappingTests {
   @Test("A file is made with the size and for this user alone, and both sides see the same words")
   func file() throws {
-    let path = temporaryPath()
+    let path = temporaryMemory()
     defer { unlink(path) }
     let one = try Mapping(.file(path), size: 8192)
     let other = try Mapping(.file(path), size: 8192)
@@ -27,7 +25,7 @@ struct MappingTests {
 
   @Test("A file that is too small is left as it is")
   func tooSmall() throws {
-    let path = temporaryPath()
+    let path = temporaryMemory()
     defer { unlink(path) }
     _ = FileManager.default.createFile(atPath: path, contents: Data(count: 4096))
     do {
@@ -41,8 +39,8 @@ struct MappingTests {
 
   @Test("A link planted in /dev/shm by another is not followed")
   func planted() throws {
-    let path = temporaryPath()
-    let target = temporaryPath()
+    let path = temporaryMemory()
+    let target = temporaryMemory()
     defer {
       unlink(path)
       unlink(target)
@@ -82,7 +80,7 @@ struct MappingTests {
 
   @Test("A part is one holder's until its mapping goes")
   func locks() throws {
-    let path = temporaryPath()
+    let path = temporaryMemory()
     defer { unlink(path) }
     let one = try Mapping(.file(path), size: 8192)
     do {
@@ -107,7 +105,7 @@ struct MappingTests {
     unlink(opened.source.text)
     #expect(opened.doorbell == .futex)
     #expect(opened.layout.size == 1 << 20 && opened.layout.channels == 4)
-    let path = temporaryPath()
+    let path = temporaryMemory()
     defer { unlink(path) }
     let board = try OpenLink(link, override: path, isExample: false)
     #expect(board.doorbell == .poll(nanoseconds: 200_000))
