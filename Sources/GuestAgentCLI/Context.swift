@@ -46,7 +46,7 @@ struct Context {
     let links = partition.links.map { $0.name }
     if let unknown = memory.first(where: { name in !links.contains { sameText($0, name.name) } }) {
       throw Failure(
-        "--memory names link \(unknown.name), which this device tree doesn't have; it has \(joined(links))", .config)
+        "--memory names link \(unknown.name), which this device tree doesn't have; it has \(listed(links))", .config)
     }
   }
 
@@ -57,7 +57,7 @@ struct Context {
     if let own = partition.exports.first(where: { sameText($0.name, name) }) {
       throw Failure("\(own.name) is this guest's own (\(partition.guestName)); use it directly", .noHost)
     }
-    var sentence = "unknown peripheral '\(name)': \(partition.guestName) imports \(joined(names))"
+    var sentence = "unknown peripheral '\(name)': \(partition.guestName) imports \(listed(names))"
     if let near = nearest(name, in: names) { sentence += "; did you mean \(near)?" }
     throw Failure(sentence, .noHost)
   }
@@ -77,10 +77,4 @@ struct Context {
   func failure(_ error: AgentError, _ subject: String, _ link: Link) -> Failure {
     Failure(error, subject, link, guest: partition.guestName)
   }
-}
-
-/// "uart1, uart2", or "nothing".
-func joined(_ names: [String]) -> String {
-  guard let first = names.first else { return "nothing" }
-  return names.dropFirst().reduce(first) { "\($0), \($1)" }
 }

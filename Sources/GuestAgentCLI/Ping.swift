@@ -34,7 +34,7 @@ func ping(_ arguments: inout Arguments) throws(Failure) {
     })
   else {
     throw Failure(
-      operands.first.map { "no link or owner '\($0)'; there is \(joined(borrowed.map { "\($0.name) to \($0.peerName)" }))" }
+      operands.first.map { "no link or owner '\($0)'; there is \(listed(borrowed.map { "\($0.name) to \($0.peerName)" }))" }
         ?? "\(context.partition.guestName) has no link with role \"borrower\"", .noHost)
   }
 

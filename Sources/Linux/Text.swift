@@ -33,6 +33,13 @@ extension String {
   }
 }
 
+/// "uart1, uart2 and uart3", or "none".
+public func listed(_ names: [String]) -> String {
+  guard let last = names.last else { return "none" }
+  if names.count == 1 { return last }
+  return names.dropLast().reduce("") { $0.utf8.isEmpty ? $1 : "\($0), \($1)" } + " and \(last)"
+}
+
 /// Prints a line on stdout, whole or not at all as far as the kernel allows.
 public func printLine(_ text: String) { writeLine(text, to: 1) }
 

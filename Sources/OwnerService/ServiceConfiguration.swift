@@ -91,7 +91,7 @@ public enum ServiceError: Error, Sendable {
     case .ownsNoLink(let guest):
       "the device tree of \(guest) has no link with role \"owner\", so there is nobody to serve"
     case .unknownName(let option, let name, let known):
-      "\(option) names \(name), which this device tree doesn't have; it has \(list(known))"
+      "\(option) names \(name), which this device tree doesn't have; it has \(listed(known))"
     case .memory(let link, let error): "link \(link): \(error.text)"
     case .linkBusy(let link, let source):
       "link \(link) (\(source.text)) is served by another brokerd already; stop that one first"
@@ -109,11 +109,4 @@ public enum ServiceError: Error, Sendable {
     case .system(let errno): "the system refused: \(errno.text)"
     }
   }
-}
-
-/// "uart1, uart2 and uart3", or "none".
-func list(_ names: [String]) -> String {
-  guard let last = names.last else { return "none" }
-  if names.count == 1 { return last }
-  return names.dropLast().reduce("") { $0.utf8.isEmpty ? $1 : "\($0), \($1)" } + " and \(last)"
 }
