@@ -88,9 +88,10 @@ extension Link {
       throw .invalid(node: memoryNode.path, property: "reg", shouldBe: "whole pages of 4096 bytes, and at least one")
     }
     memory = range
-    if let id = memoryNode.property("guestbroker,id") ?? memoryNode.property("xen,id") {
+    let idName = memoryNode.property("guestbroker,id") == nil ? "xen,id" : "guestbroker,id"
+    if let id = memoryNode.property(idName) {
       guard let text = id.string, text.utf8.count <= 15 else {
-        throw .invalid(node: memoryNode.path, property: "guestbroker,id", shouldBe: "a name of at most 15 characters")
+        throw .invalid(node: memoryNode.path, property: idName, shouldBe: "a name of at most 15 characters")
       }
       try checkName(text, at: memoryNode)
       name = text
