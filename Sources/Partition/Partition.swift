@@ -116,7 +116,7 @@ public enum PartitionError: Error, Sendable {
     case .dangling(let node, let property, let shouldBe):
       "\(node): property \(property) refers to nothing; it should be a phandle of \(shouldBe)"
     case .duplicate(let what, let name): "two \(what) are called \(name); rename one"
-    case .tooMany(let what, let limit): "more than \(limit) \(what)"
+    case .tooMany(let what, let limit): "the guestbroker node has more than \(limit) \(what); drop some"
     case .badName(let node, let name): "\(node): '\(name)' is no name; use 1 to 31 letters, digits and ,._+-"
     case .notOkay(let export, let device):
       "export \(export): its device \(device) is not okay in this tree, so it is not this guest's to share; set status = \"okay\" or drop the export"
