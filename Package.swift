@@ -56,7 +56,7 @@ let package = Package(
       swiftSettings: hostRules),
     tests(of: "RingBuffer", uses: ["RingBuffer"]),
     tests(of: "Linux", uses: ["Linux"]),
-    tests(of: "DeviceTree", uses: ["DeviceTree"]),
+    tests(of: "DeviceTree", uses: ["DeviceTree", "Linux"]),
     tests(of: "Partition", uses: ["DeviceTree", "Linux", "Partition"]),
     tests(of: "SharedMemory", uses: ["CLinux", "Linux", "Partition", "RingBuffer", "SharedMemory"]),
     tests(of: "BrokerProtocol", uses: ["BrokerProtocol"]),

@@ -74,4 +74,45 @@ struct AddressesTests {
       ])
     #expect(try ranges("/bus/a", tree) == nil)
   }
+
+  @Test("Without #address-cells and #size-cells, an address has two cells and a size one")
+  func defaults() throws {
+    let tree = Model("", [], [Model("memory", [("reg", cells(1, 2, 3, 4, 5, 6))])])
+    #expect(
+      try ranges("/memory", tree) == [
+        AddressRange(address: 0x1_0000_0002, size: 3), AddressRange(address: 0x4_0000_0005, size: 6),
+      ])
+  }
+
+  @Test("Each entry is translated by the first range that holds the whole of it")
+  func several() throws {
+    var tree = board
+    tree.children[1].properties[2].value = cells(
+      0, 0x4000_0000, 0x1000, 0x1000, 0x5000_0000, 0x1000, 0x1800, 0x6000_0000, 0x1000)
+    tree.children[1].children[0].properties[0].value = cells(0x1000, 0x1000, 0, 1, 0x1fff, 1, 0x2000, 0x800)
+    #expect(
+      try ranges("/soc/serial@1000", tree) == [
+        AddressRange(address: 0x5000_0000, size: 0x1000), AddressRange(address: 0x4000_0000, size: 1),
+        AddressRange(address: 0x5000_0fff, size: 1), AddressRange(address: 0x6000_0800, size: 0x800),
+      ])
+    tree.children[1].children[0].properties[0].value = cells(0x1000, 0x1000, 0x3000, 1)
+    #expect(try ranges("/soc/serial@1000", tree) == nil)
+  }
+
+  @Test("An empty reg is no entries; no cells at all, or ranges of half entries, are no address")
+  func empty() throws {
+    var tree = board
+    tree.children[1].children[0].properties[0].value = []
+    #expect(try ranges("/soc/serial@1000", tree) == [])
+    tree = board
+    tree.children[1].properties[0].value = cells(0)
+    tree.children[1].properties[1].value = cells(0)
+    #expect(try ranges("/soc/serial@1000", tree) == nil)
+    for value in [cells(0, 0x4000_0000), [0, 0, 0]] {
+      tree = board
+      tree.children[1].properties[2].value = value
+      #expect(try ranges("/soc/serial@1000", tree) == nil)
+    }
+    #expect(try ranges("/", Model("", [("reg", cells(1, 2, 3))])) == nil)
+  }
 }

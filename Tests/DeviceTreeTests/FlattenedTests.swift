@@ -1,3 +1,5 @@
+import Foundation
+import Linux
 import TestSupport
 import Testing
 
@@ -38,7 +40,7 @@ struct FlattenedTests {
     #expect(tree.node(at: "serial0")?.path == "/soc/serial@1000")
     #expect(tree.node(at: "/")?.path == "/")
     #expect(tree.node(phandle: 7)?.name == "serial@1000")
-    for path in ["/soc/serial@3000", "serial9", "bad", "", "/soc/serial"] where path != "" {
+    for path in ["/soc/serial@3000", "serial9", "bad", "", "/soc/serial", "serial0/none"] {
       #expect(tree.node(at: path) == nil)
     }
     for phandle: UInt32 in [0, 8, .max] { #expect(tree.node(phandle: phandle) == nil) }
@@ -99,6 +101,75 @@ struct FlattenedTests {
     #expect(error(header(20, 15)) == .unsupportedVersion(15))
     #expect(error(header(24, 18)) == .unsupportedVersion(17))
     #expect(error([UInt8](repeating: 0, count: DeviceTree.maximumSize + 1)) == .tooLarge)
+  }
+
+  @Test("A newer version that says it is compatible is read")
+  func versions() {
+    #expect(error(header(20, 18)) == nil)
+    #expect(error(header(20, 16)) == nil)
+    var blob = header(20, 20)
+    blob.replaceSubrange(24..<28, with: BlobWriter.bytes(18))
+    #expect(error(blob) == .unsupportedVersion(20))
+  }
+
+  @Test("Each error names the offset of what is wrong")
+  func offsets() {
+    /// Offset 56 is where the structure starts; the root's beginning takes 8 bytes.
+    func structure(_ words: [UInt32], strings: [UInt8] = []) -> DeviceTreeError? {
+      var writer = BlobWriter()
+      for word in words { writer.token(word) }
+      writer.strings = strings
+      return error(writer.blob)
+    }
+    #expect(structure([]) == .truncated(offset: 56))
+    #expect(structure([4, 4]) == .truncated(offset: 64))
+    #expect(structure([1, 0]) == .truncated(offset: 64))
+    #expect(structure([1, 0, 2]) == .truncated(offset: 68))
+    #expect(structure([1, 0, 3]) == .truncated(offset: 68))
+    #expect(structure([1, 0, 3, 0]) == .truncated(offset: 68))
+    #expect(structure([1, 0, 3, 1, 0]) == .truncated(offset: 76))
+    #expect(structure([1, 0, 3, 9, 0, 0, 0]) == .truncated(offset: 76))
+    #expect(structure([1]) == .badString(offset: 60))
+    #expect(structure([1, 0x6161_6161]) == .badString(offset: 60))
+    // The name's offset is what is wrong, or the name where it leads to.
+    #expect(structure([1, 0, 3, 0, 0, 2, 9]) == .badString(offset: 72))
+    #expect(structure([1, 0, 3, 0, 0, 2, 9], strings: [0x61]) == .badString(offset: 72))
+    #expect(structure([1, 0, 3, 0, 2, 2, 9], strings: [0x61, 0]) == .badString(offset: 72))
+    #expect(structure([1, 0, 3, 0, .max, 2, 9], strings: [0x61, 0]) == .badString(offset: 72))
+    #expect(structure([1, 0, 3, 0, 0, 2, 9], strings: [0x61, 0]) == nil)
+    #expect(structure([9]) == .badToken(9, offset: 56))
+    #expect(structure([2]) == .badToken(2, offset: 56))
+    #expect(structure([3, 0, 0]) == .badToken(3, offset: 56))
+    #expect(structure([1, 0, 9]) == .badToken(9, offset: 64))
+    #expect(structure([1, 0, 5]) == .badToken(5, offset: 64))
+    #expect(structure([1, 0, 2, 2, 9]) == .badToken(2, offset: 68))
+    #expect(structure([1, 0, 2, 1, 0, 2, 9]) == .badToken(1, offset: 68))
+    #expect(structure([1, 0, 2, 3, 0, 0, 9]) == .badToken(3, offset: 68))
+    #expect(structure([1, 0, 2, .max]) == .badToken(.max, offset: 68))
+  }
+
+  @Test("A structure longer than version 17 says it is ends where it says")
+  func shortStructure() {
+    #expect(error(header(36, 8)) == .truncated(offset: 64))
+    #expect(error(header(36, 0)) == .truncated(offset: 56))
+  }
+
+  @Test("Each error is a clause for behind a file's name")
+  func sentences() {
+    let expected: [(DeviceTreeError, String)] = [
+      (.unreadable(Errno(EACCES)), "cannot be read: Permission denied"),
+      (.tooLarge, "is larger than 16 MiB, which no device tree is"),
+      (.notADeviceTree, "is not a flattened device tree (no 0xd00dfeed at its start); compile it with dtc"),
+      (.unsupportedVersion(3), "has format version 3; versions 16 and 17 can be read"),
+      (.truncated(offset: 60), "is truncated: what offset 0x3c refers to is missing"),
+      (.badToken(7, offset: 56), "is damaged: unexpected token 7 at offset 0x38"),
+      (
+        .badString(offset: 255),
+        "is damaged: the name at offset 0xff is outside its block, not terminated or too long"
+      ),
+      (.tooDeep(offset: 16), "is damaged: nodes nested deeper than 64 at offset 0x10"),
+    ]
+    for (error, text) in expected { #expect(error.text == text) }
   }
 
   @Test(
@@ -175,6 +246,21 @@ struct FlattenedTests {
   func truncation() {
     let blob = BlobWriter.blob(board)
     for count in 0..<blob.count { #expect(error(Array(blob[..<count])) != nil, "\(count) bytes were taken") }
+  }
+
+  @Test("Any one word replaced by an extreme one is an error or a tree that can be walked from end to end")
+  func extremes() {
+    let good = BlobWriter.blob(board)
+    for offset in stride(from: 0, through: good.count - 4, by: 4) {
+      for word in [0, 1, 2, 3, 4, 9, 0x0100_0000, 0x7fff_ffff, 0x8000_0000, 0xffff_fff0, 0xffff_fffc, .max] as [UInt32] {
+        var blob = good
+        blob.replaceSubrange(offset..<offset + 4, with: BlobWriter.bytes(word))
+        for count in [blob.count, blob.count - 1, blob.count / 2] {
+          guard let tree = try? DeviceTree(blob: Array(blob[..<count])) else { continue }
+          walk(tree.root)
+        }
+      }
+    }
   }
 
   @Test("Any damage is an error or a tree that can be walked from end to end")
