@@ -94,11 +94,85 @@ struct LoadingTests {
     #expect(guest.exitCode == .config)
   }
 
+  @Test("Bytes that are no device tree, and a mistake in one that the user names, are said with its path")
+  func mistakes() throws {
+    let garbage = try file([1, 2, 3])
+    var blob = builtInGuest1
+    let wanted = Array("owner".utf8)
+    let place = try #require((0..<blob.count - wanted.count).first { blob[$0..<$0 + wanted.count].elementsEqual(wanted) })
+    blob[place] = 0x78
+    let wrong = try file(blob)
+    defer { for path in [garbage, wrong] { _ = unlink(path) } }
+    #expect(
+      failure(garbage)?.text
+        == "\(garbage) is not a flattened device tree (no 0xd00dfeed at its start); compile it with dtc")
+    #expect(
+      failure(wrong)?.text
+        == "\(wrong): /guestbroker/links/guest2: property role should be \"owner\" or \"borrower\"")
+    #expect(failure(wrong)?.exitCode == .config)
+    // Nor is it passed over when it is the running one.
+    #expect(failure(nil, running: [wrong])?.text == failure(wrong)?.text)
+  }
+
+  @Test("A file that this user may not read says so", .enabled(if: geteuid() != 0, "root may read everything"))
+  func unreadable() throws {
+    let path = try file(builtInGuest1)
+    defer { unlink(path) }
+    chmod(path, 0)
+    let error = try #require(failure(path))
+    #expect(error.text == "\(path) cannot be read: Permission denied")
+    #expect(error.exitCode == .noPermission)
+    // As the running one, it is as good as none.
+    #expect(failure(nil, guest: "guest2", running: [path]) == nil)
+  }
+
+  @Test("Each failure has its exit code")
+  func exitCodes() {
+    #expect(LoadError.tree(path: "a", .unreadable(Errno(EACCES))).exitCode == .noPermission)
+    #expect(LoadError.tree(path: "a", .unreadable(Errno(EPERM))).exitCode == .noPermission)
+    #expect(LoadError.tree(path: "a", .unreadable(Errno(ENOENT))).exitCode == .noInput)
+    #expect(LoadError.tree(path: "a", .unreadable(.io)).exitCode == .noInput)
+    for error: DeviceTreeError in [.tooLarge, .notADeviceTree, .unsupportedVersion(1), .truncated(offset: 0)] {
+      #expect(LoadError.tree(path: "a", error).exitCode == .dataError)
+    }
+    #expect(LoadError.partition(path: "a", .noGuestNode).exitCode == .config)
+    #expect(LoadError.unknownGuest("a").exitCode == .config)
+  }
+
+  @Test("A directory says the same as the blob that it was made from")
+  func directory() throws {
+    func write(_ node: Node, to path: String) throws {
+      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+      for name in node.propertyNames {
+        try Data(node.property(name)?.bytes ?? []).write(to: URL(fileURLWithPath: "\(path)/\(name)"))
+      }
+      for child in node.children { try write(child, to: "\(path)/\(child.name)") }
+    }
+    for blob in [builtInGuest1, builtInGuest2] {
+      let path = temporaryPath()
+      defer { try? FileManager.default.removeItem(atPath: path) }
+      try write(try DeviceTree(blob: blob).root, to: path)
+      let expected = try Partition(try DeviceTree(blob: blob))
+      for (partition, source) in [
+        try Partition.load(deviceTree: path, builtInGuest: "guest1", running: []),
+        try Partition.load(deviceTree: nil, builtInGuest: "guest1", running: [path]),
+      ] {
+        #expect(String(describing: partition) == String(describing: expected))
+        #expect(source.text == path)
+      }
+    }
+  }
+
   @Test("The near name is the one that was probably meant")
   func near() {
     #expect(nearest("uart3", in: ["i2c1", "uart2"]) == "uart2")
     #expect(nearest("uatr2", in: ["uart1", "uart2"]) == "uart2")
     #expect(nearest("spi0", in: ["uart2"]) == nil)
+    #expect(nearest("uart2", in: ["uart1", "uart2", "uart3"]) == "uart2")
+    #expect(nearest("uart9", in: ["uart1", "uart2"]) == "uart1", "of equals, the first")
+    #expect(nearest("art2", in: ["uart2"]) == "uart2")
+    #expect(nearest("uart22", in: ["uart2"]) == "uart2")
+    #expect(nearest("a", in: ["", "bc"]) == "")
     #expect(nearest("", in: ["uart2"]) == nil)
     #expect(nearest("uart2", in: []) == nil)
     #expect(nearest(String(repeating: "x", count: 100_000), in: ["uart2"]) == nil)
