@@ -231,9 +231,15 @@ public struct Endpoint: ~Copyable {
   // ---- Sleep and wake (Spec 2 §6) ------------------------------------------------------------------------------------
 
   /// Asks the peer to ring. Afterwards: `sleepFence()`, look once more at `needsAttention`, and only then sleep.
-  public mutating func arm() {
+  ///
+  /// - Returns: The peer's doorbell word as it was before: sleep while it is the same. Looked at any later, it could hold the
+  ///   ring for this sleep already, for a message that had been received before (Spec 2 §6).
+  @discardableResult
+  public mutating func arm() -> UInt32 {
+    let sampled = peer.doorbell.loadAcquiring()
     sleeps |= 1
     own.sleeps.store(sleeps)
+    return sampled
   }
 
   /// Awake again: the peer need not ring.

@@ -35,15 +35,13 @@ public enum Doorbell: Equatable, Sendable {
 
   /// Sleeps until the peer rings or `nanoseconds` are over. May return early.
   ///
-  /// Arm → sample → fence → look again → sleep: a message published at any point is seen or rings (Spec 2 §6).
+  /// Sample → arm → fence → look again → sleep: a message published at any point is seen or rings (Spec 2 §6).
   public func sleep(_ endpoint: inout Endpoint, atMost nanoseconds: UInt64) {
-    endpoint.arm()
-    let word = endpoint.incomingDoorbell
-    let sampled = word.load()
+    let sampled = endpoint.arm()
     sleepFence()  // SP-3
     if !endpoint.needsAttention {
       switch self {
-      case .futex: unsafe _ = lx_futex_wait(word.address, sampled, min(nanoseconds, Self.backstop))
+      case .futex: unsafe _ = lx_futex_wait(endpoint.incomingDoorbell.address, sampled, min(nanoseconds, Self.backstop))
       case .poll(let interval): lx_sleep_ns(min(nanoseconds, interval))
       }
     }

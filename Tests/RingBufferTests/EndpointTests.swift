@@ -287,6 +287,21 @@ struct EndpointTests {
     expect(link.borrower.shouldRing())
   }
 
+  @Test("Spec 2 §6: a ring that comes late, for a message that is received already, does not use up the sleep's only one")
+  func lateRing() throws {
+    var link = TestLink()
+    link.establish()
+    var buffer = MessageBuffer(capacity: 896)
+    try expect(link.borrower.producer.send(MessageBuffer([1])))
+    try expect(link.owner.consumer.receive(into: &buffer))
+    let sampled = link.owner.arm()
+    // Only now the borrower looks whether the owner sleeps.
+    expect(link.borrower.shouldRing())
+    try expect(link.borrower.producer.send(MessageBuffer([2])))
+    expect(!link.borrower.shouldRing())
+    expect(link.owner.incomingDoorbell.load() != sampled)
+  }
+
   @Test("Spec 2 §6: what came before the last look keeps the sleeper awake")
   func lastLook() throws {
     var link = TestLink()
