@@ -45,7 +45,7 @@ extension DeviceTree {
           nodes[Int(node)].propertyCount += 1
         case .none, .other: continue
         }
-        guard bytes.count < Self.maximumSize else { throw .tooLarge }
+        guard bytes.count <= Self.maximumSize else { throw .tooLarge }
       }
       var last: Int32 = -1
       for name in children {

@@ -10,13 +10,14 @@ public struct Node: Sendable {
   /// With its unit address: "serial@7e201000". Empty for the root.
   public var name: String { String(decoding: tree.slice(record.name), as: UTF8.self) }
 
-  /// From the root: "/soc/serial@7e201000".
+  /// From the root: "/soc/serial@7e201000". Bytes that are not printable ASCII, which no node's name has, show as '?'.
   public var path: String {
     var names: [String] = []
     var index = self.index
     // Parents come before their children, so that this ends.
     while tree.nodes[index].parent >= 0 {
-      names.append(String(decoding: tree.slice(tree.nodes[index].name), as: UTF8.self))
+      let name = tree.slice(tree.nodes[index].name).map { $0 > 0x20 && $0 < 0x7f ? $0 : 0x3f }
+      names.append(String(decoding: name, as: UTF8.self))
       index = Int(tree.nodes[index].parent)
     }
     return names.isEmpty ? "/" : names.reversed().reduce("") { "\($0)/\($1)" }
@@ -51,6 +52,16 @@ public struct Node: Sendable {
 
   public func isCompatible(with name: String) -> Bool {
     property("compatible")?.strings?.contains { sameText($0, name) } ?? false
+  }
+
+  /// Whether it and every bus that it is on are okay: Linux looks no further below one that isn't.
+  public var isReachable: Bool {
+    var node: Node? = self
+    while let current = node {
+      if !current.isOkay { return false }
+      node = current.parent
+    }
+    return true
   }
 
   /// Whether this guest may use it: no `status`, or "okay" (Devicetree Specification §2.3.4).

@@ -66,16 +66,20 @@ extension Partition {
     return (try parse(TreeSource.builtIn.text) { () throws(DeviceTreeError) in try DeviceTree(blob: blob) }, .builtIn)
   }
 
-  /// Whether a running tree is meant for us. Looks at no more of a directory than that takes: a board's tree has thousands
-  /// of files.
+  /// Whether a running tree is meant for us. Reads the whole of a directory only when there is a node that may be ours: a
+  /// board's tree has thousands of files.
   private static func hasGuestNode(_ path: String) -> Bool {
     switch fileKind(path) {
     case .directory:
       guard let names = try? listDirectory(path, limit: 4096) else { return false }
-      return names.contains { name in
+      let isLikely = names.contains { name in
         guard let value = try? readFile("\(path)/\(name)/compatible", limit: 4096) else { return false }
         return Property(bytes: value).strings?.contains { sameText($0, "guestbroker,guest-v1") } ?? false
       }
+      guard isLikely else { return false }
+      // One that can't be read is not passed over: reading it again tells why.
+      guard let tree = try? DeviceTree(path: path) else { return true }
+      return guestNode(in: tree) != nil
     case .regular:
       guard let tree = try? DeviceTree(path: path) else { return false }
       return guestNode(in: tree) != nil

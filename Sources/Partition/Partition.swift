@@ -119,7 +119,7 @@ public enum PartitionError: Error, Sendable {
     case .tooMany(let what, let limit): "the guestbroker node has more than \(limit) \(what); drop some"
     case .badName(let node, let name): "\(node): '\(name)' is no name; use 1 to 31 letters, digits and ,._+-"
     case .notOkay(let export, let device):
-      "export \(export): its device \(device) is not okay in this tree, so it is not this guest's to share; set status = \"okay\" or drop the export"
+      "export \(export): its device \(device), or a bus above it, is not okay in this tree, so it is not this guest's to share; set status = \"okay\" or drop the export"
     }
   }
 }

@@ -7,7 +7,7 @@ extension Partition {
 
   /// The guestbroker node of a tree: a child of the root.
   static func guestNode(in tree: DeviceTree) -> Node? {
-    tree.root.children.first { $0.isCompatible(with: "guestbroker,guest-v1") }
+    tree.root.children.first { $0.isCompatible(with: "guestbroker,guest-v1") && $0.isOkay }
   }
 
   /// Reads the guestbroker node and everything that it refers to.
@@ -121,7 +121,7 @@ extension Export {
     guard let wanted, let device = tree.node(phandle: wanted) else {
       throw .dangling(node: node.path, property: "device", shouldBe: "the device's node")
     }
-    guard device.isOkay else { throw .notOkay(export: node.name, device: device.path) }
+    guard device.isReachable else { throw .notOkay(export: node.name, device: device.path) }
     devicePath = device.path
     let clientsRule = "the names of the guests that may use it"
     guard let names = try node.require("clients", clientsRule).strings else {

@@ -103,7 +103,15 @@ struct ReadingTests {
     ),
     (
       "guest1", "device = <&uart2>;", "device = <&uart3>;",
-      "export uart2: its device /bus@40000000/motherboard-bus@40000000/iofpga@7,00000000/uart@c000 is not okay in this tree, so it is not this guest's to share; set status = \"okay\" or drop the export"
+      "export uart2: its device /bus@40000000/motherboard-bus@40000000/iofpga@7,00000000/uart@c000, or a bus above it, is not okay in this tree, so it is not this guest's to share; set status = \"okay\" or drop the export"
+    ),
+    (
+      "guest1", "&uart3 {", "&{/bus@40000000} { status = \"disabled\"; };\n&uart3 {",
+      "export uart2: its device /bus@40000000/motherboard-bus@40000000/iofpga@7,00000000/uart@b000, or a bus above it, is not okay in this tree, so it is not this guest's to share; set status = \"okay\" or drop the export"
+    ),
+    (
+      "guest1", "guest-name = \"guest1\";", "guest-name = \"guest1\"; status = \"disabled\";",
+      "no node is compatible with \"guestbroker,guest-v1\"; add one to this guest's device tree"
     ),
     (
       "guest1", "clients = \"guest2\";", "",
