@@ -43,7 +43,7 @@ public struct Agent: ~Copyable {
   private var frame: MessageBuffer
   /// The last answer, header and data.
   var reply: MessageBuffer
-  private var lastID: UInt32 = 0
+  var lastID: UInt32 = 0
 
   /// Maps the link's region and takes a free channel. Doesn't need an owner yet.
   public init(_ link: Link, _ configuration: AgentConfiguration) throws(AgentError) {

@@ -4,13 +4,17 @@ import RingBuffer
 
 extension Agent {
   /// How long the owner takes to say nothing but "here": one exchange of `size` bytes each way, in nanoseconds.
+  ///
+  /// - Throws: Also when other bytes come back than were sent.
   public mutating func ping(size: Int = 8) throws(AgentError) -> UInt64 {
-    let data = [UInt8](repeating: 0x55, count: size)
+    let seed = sessions &* 31 &+ lastID
+    let data = (0..<size).map { UInt8(truncatingIfNeeded: seed &* 167 &+ UInt32(truncatingIfNeeded: $0) &* 59) }
     let start = monotonicNanoseconds()
     let response = try call(
       Request(id: 0, frameClass: .broker, operation: BrokerOperation.ping.rawValue), data: unsafe data.span.bytes)
     let end = monotonicNanoseconds()
     guard response.status == .ok else { throw AgentError(.refused(response.status), executed: response.executed) }
+    guard replyData.elementsEqual(data) else { throw AgentError(.protocolError(.badFrame), executed: .yes) }
     return end &- start
   }
 

@@ -47,7 +47,8 @@ let listHelp = """
 
 let pingHelp = """
   Usage: guestagent ping [OPTION]... [LINK|OWNER]
-  Measures round trips to the owner at the other end of a link (default: the first link).
+  Measures round trips to the owner at the other end of a link (default: the first link), and checks that what
+  comes back is what was sent.
 
     -c, --count N           how many (default 5)
     -i, --interval DURATION pause between two (default 200ms; 0 to see how fast it can be)

@@ -42,7 +42,7 @@ extension Pump {
       for number in directory.indices { if let entry = entry(number, for: index) { entries.append(entry) } }
       let total = entries.count
       var room = clients[index].maximumResponseData
-      let page = entries.dropFirst(Int(request.argument0)).prefix {
+      let page = entries.dropFirst(Int(clamping: request.argument0)).prefix {
         room -= $0.size
         return room >= 0
       }

@@ -215,7 +215,7 @@ struct UARTServer: ~Copyable {
 
   private mutating func answerReads(_ clients: inout FixedArray<Client>) {
     while let first = reads.first {
-      let needed = Int(truncatingIfNeeded: clients[first.client].slots[first.slot].request.argument1)
+      let needed = Int(clamping: clients[first.client].slots[first.slot].request.argument1)
       guard received.count >= min(needed, clients[first.client].maximumResponseData) else { return }
       reads.removeFirst()
       answerRead(first, .ok, &clients)
@@ -223,13 +223,13 @@ struct UARTServer: ~Copyable {
   }
 
   private mutating func answerRead(_ read: Waiting, _ status: Status, _ clients: inout FixedArray<Client>) {
-    let wanted = Int(truncatingIfNeeded: clients[read.client].slots[read.slot].request.argument0)
+    let wanted = Int(clamping: clients[read.client].slots[read.slot].request.argument0)
     let count = min(wanted, received.count, clients[read.client].maximumResponseData)
     let overruns = driver.overruns
     let lost = overruns &- overrunsReported
     overrunsReported = overruns
     clients[read.client].answer(
-      read.slot, status, executed: .yes, count: count, value: Int(lost), data: count
+      read.slot, status, executed: .yes, count: count, value: Int(truncatingIfNeeded: lost), data: count
     ) { bytes, offset in
       _ = received.take(count, into: &bytes, at: offset)
     }

@@ -8,7 +8,7 @@ import RingBuffer
 /// Only the owner needs it, since it waits for many things at once.
 @safe
 public struct FutexWatch: ~Copyable {
-  private let thread: pthread_t
+  private let thread: UInt
   /// Keeps the doorbell's memory.
   private let mapping: Mapping
   private let context: UnsafeMutablePointer<Context>
@@ -34,7 +34,7 @@ public struct FutexWatch: ~Copyable {
     let context = UnsafeMutablePointer<Context>.allocate(capacity: 1)
     unsafe context.initialize(
       to: Context(doorbell: doorbell, initial: doorbell.load(), event: event, phase: phase, memory: memory))
-    var started = pthread_t()
+    var started: UInt = 0
     let body: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { raw in
       // SAFETY: the context that init passes below; deinit waits for this thread before it frees it.
       if let context = unsafe raw?.assumingMemoryBound(to: Context.self) { unsafe FutexWatch.watch(context.pointee) }
@@ -59,7 +59,7 @@ public struct FutexWatch: ~Copyable {
       unsafe _ = lx_futex_wake(context.pointee.doorbell.address)
       lx_sleep_ns(100_000)
     }
-    _ = pthread_join(thread, nil)
+    lx_thread_join(thread)
     unsafe context.pointee.memory.deallocate()
     unsafe context.deallocate()
   }

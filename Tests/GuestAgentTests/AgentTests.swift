@@ -96,7 +96,18 @@ struct AgentTests {
       ]
     }
     var agent = try owner.agent()
-    for _ in 0..<10 { _ = try agent.ping() }
+    for _ in 0..<10 { _ = try agent.ping(size: 0) }
+  }
+
+  @Test("A ping that comes back with other bytes is an error")
+  func wrongEcho() throws {
+    let owner = try BadOwner { request, size in [bytes(Response(id: request.id), [UInt8](repeating: 0, count: size))] }
+    var agent = try owner.agent()
+    let error = try #require(failure { for _ in 0..<4 { _ = try agent.ping(size: 8) } })
+    guard case .protocolError(.badFrame) = error.reason else {
+      Issue.record("\(error)")
+      return
+    }
   }
 
   @Test("An owner that claims more bytes than it was given breaks the protocol; nothing of it is believed")
@@ -213,7 +224,7 @@ struct AgentTests {
       Issue.record("\(error)")
       return
     }
-    _ = try agent.ping()
+    _ = try agent.ping(size: 0)
   }
 
   @Test(

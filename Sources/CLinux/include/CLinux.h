@@ -221,19 +221,23 @@ static inline int lx_signal_fd(void) {
 static inline void lx_ignore_sigpipe(void) { signal(SIGPIPE, SIG_IGN); }
 
 /// Starts a thread with a small stack; the result is an errno value. It takes no signals: the first thread does.
-static inline int lx_thread(pthread_t *_Nonnull thread, void *_Nullable (*_Nonnull body)(void *_Nullable),
+static inline int lx_thread(uintptr_t *_Nonnull thread, void *_Nullable (*_Nonnull body)(void *_Nullable),
                             void *_Nullable context) {
+  pthread_t started = 0;  // a number in glibc, a pointer in musl
   pthread_attr_t attributes;
   sigset_t all, old;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, 256 * 1024);
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &old);
-  int e = pthread_create(thread, &attributes, body, context);
+  int e = pthread_create(&started, &attributes, body, context);
   pthread_sigmask(SIG_SETMASK, &old, 0);
   pthread_attr_destroy(&attributes);
+  *thread = (uintptr_t)started;
   return e;
 }
+/// Waits for the thread's end.
+static inline void lx_thread_join(uintptr_t thread) { pthread_join((pthread_t)thread, 0); }
 
 // ---- Terminals (ioctl_tty(2), linux/serial.h) ----------------------------------------------------------------------------
 
@@ -283,14 +287,26 @@ static inline int64_t lx_tty_overruns(int fd) {
 }
 /// A new pseudo-terminal's master, non-blocking, unlocked; the slave's path goes to `path`.
 static inline int lx_open_pty(char *_Nonnull path, size_t size) {
-  int fd = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+  static const char directory[] = "/dev/pts/";
+  unsigned int number = 0;
+  int unlock = 0;
+  if (size < sizeof directory + 10) return errno = ERANGE, -1;
+  int fd = lx_open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK, 0);
   if (fd == -1) return -1;
-  if (grantpt(fd) != 0 || unlockpt(fd) != 0 || ptsname_r(fd, path, size) != 0) {
+  if (ioctl(fd, TIOCSPTLCK, &unlock) != 0 || ioctl(fd, TIOCGPTN, &number) != 0) {
     int e = errno;
     close(fd);
     errno = e;
     return -1;
   }
+  // By hand: a C library's ptsname_r brings its whole printf into a static program.
+  char digits[10];
+  size_t count = 0, end = sizeof directory - 1;
+  do digits[count++] = (char)('0' + number % 10);
+  while ((number /= 10) != 0);
+  memcpy(path, directory, end);
+  while (count > 0) path[end++] = digits[--count];
+  path[end] = 0;
   return fd;
 }
 
