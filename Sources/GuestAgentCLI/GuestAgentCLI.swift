@@ -5,6 +5,7 @@ import RingBuffer
 @main
 struct GuestAgentCLI {
   static func main() {
+    claimStandardDescriptors()
     var arguments = Arguments(Array(processArguments().dropFirst()))
     let json = arguments.has("--json")
     do throws(Failure) {

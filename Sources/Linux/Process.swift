@@ -1,5 +1,8 @@
 import CLinux
 
+/// The first thing that a program does: sees to it that nothing it opens becomes its standard input, output or error.
+public func claimStandardDescriptors() { lx_claim_standard_descriptors() }
+
 /// This process's arguments, its name first. From /proc, because Embedded Swift has no `CommandLine`.
 public func processArguments() -> [String] {
   guard var bytes = try? readFile("/proc/self/cmdline", limit: 4 << 20) else { return [] }

@@ -10,19 +10,23 @@ extension Pump {
     guard lx_epoll_set(wakeUps.epoll.number, stop, lx_EPOLLIN, Tag.stop, 0) == 0 else { throw .system(.last) }
     defer { _ = lx_epoll_remove(wakeUps.epoll.number, stop) }
     start()
+    /// Looks in vain since there was something to do.
     var idle: UInt32 = 0
+    /// Not before there was something to do: with a timed poll it would be again and again.
+    var maySpin = false
     var passes: UInt32 = 0
     var idleSince: UInt64 = 0
     while true {
       passes &+= 1
       if serveAll() {
         idle = 0
+        maySpin = spinNanoseconds > 0
         // Devices and heartbeats have their turn however busy the clients are.
         if passes & 63 == 0, wait(atMost: 0) { break }
         continue
       }
       idle &+= 1
-      if spinNanoseconds > 0 {
+      if maySpin {
         // The clock is read once in 64 looks: it costs as much as they do.
         if idle & 63 != 0 {
           spinHint()
@@ -34,9 +38,9 @@ extension Pump {
           if wait(atMost: 0) { break }
           continue
         }
+        maySpin = false
       }
       if sleep() { break }
-      idle = 0
     }
     finish()
   }
@@ -163,6 +167,7 @@ extension Pump {
     for index in 0..<uarts.count {
       uarts[index].advanceWrites(&clients)
       uarts[index].expire(now: now, &clients)
+      if let news = uarts[index].takeNews() { complain(news) }
       watch(index)
     }
     return stopped

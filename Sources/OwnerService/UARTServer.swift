@@ -23,6 +23,8 @@ struct UARTServer: ~Copyable {
   private var overrunsReported: UInt32
   /// Why the device can't be used, and when it was last tried.
   private var failure: (errno: Errno, at: UInt64)?
+  /// What the owner's operator should know: a sentence.
+  private var news: String?
 
   /// For epoll: what is asked for now.
   var wantsInput: Bool { failure == nil && !received.isFull }
@@ -297,8 +299,15 @@ struct UARTServer: ~Copyable {
 
   private mutating func fail(_ errno: Errno, _ clients: inout FixedArray<Client>) {
     failure = (errno, monotonicNanoseconds())
+    news = "\(name): \(driver.text) failed (\(errno.text)); it will be opened again when somebody asks for it"
     driver.close()
     cancelAll(&clients, .deviceGone)
+  }
+
+  /// What happened to the device since the last call, if anything did.
+  mutating func takeNews() -> String? {
+    defer { news = nil }
+    return news
   }
 
   /// The device failed earlier: whether it works again.
@@ -312,6 +321,7 @@ struct UARTServer: ~Copyable {
       return false
     }
     self.failure = nil
+    news = "\(name): \(driver.text) works again"
     overrunsReported = driver.overruns
     return true
   }

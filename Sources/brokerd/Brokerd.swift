@@ -7,6 +7,7 @@ import SharedMemory
 @main
 struct Brokerd {
   static func main() {
+    claimStandardDescriptors()
     var arguments = Arguments(Array(processArguments().dropFirst()))
     do throws(Failure) {
       try run(&arguments)

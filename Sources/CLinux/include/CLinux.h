@@ -142,6 +142,13 @@ static inline uint32_t lx_path_mode(const char *_Nonnull path) {
 
 static inline const char *_Nonnull lx_entry_name(const struct dirent *_Nonnull entry) { return entry->d_name; }
 
+/// Makes sure that 0, 1 and 2 are open, so that nothing else gets these numbers: a message would end up in it. One that was closed
+/// gives EBADF as before.
+static inline void lx_claim_standard_descriptors(void) {
+  for (int fd = 0; fd <= 2; fd++)
+    if (fcntl(fd, F_GETFD) == -1) (void)open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+}
+
 /// Null when it fails.
 static inline void *_Nullable lx_map(int fd, uint64_t offset, size_t size) {
   void *p = mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
