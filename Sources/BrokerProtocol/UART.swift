@@ -99,7 +99,7 @@ public struct UARTSettings: Equatable, Sendable {
     return "\(baud)\(String(decoding: frame, as: UTF8.self))\(rtscts ? " rtscts" : "")\(xonxoff ? " xonxoff" : "")"
   }
 
-  /// Changes what `word` names: "115200", "115200n81", "rtscts", "xonxoff", "noflow".
+  /// Changes what `word` names: "115200", "115200n81", "115200n8", "115200,8n1", "rtscts", "xonxoff", "noflow".
   ///
   /// - Returns: False when it is none of these; then nothing is changed.
   public mutating func apply(_ word: String) -> Bool {
@@ -132,8 +132,11 @@ public struct UARTSettings: Equatable, Sendable {
       self.baud = baud
       return true
     }
-    guard rest.count == 3 else { return false }
-    let letters = Array(rest)
+    // "n81", as ser2net has it; "n8", as the kernel's console= does, with one stop bit; ",8n1", as people say it.
+    var letters = Array(rest)
+    if letters[0] == 0x2c, letters.count == 4 { letters = [letters[2], letters[1], letters[3]] }
+    if letters.count == 2 { letters.append(0x31) }
+    guard letters.count == 3 else { return false }
     // An upper-case letter is the same.
     guard
       let parity = [Parity.none, .odd, .even, .mark, .space].first(where: { $0.letter == letters[0] | 0x20 }),

@@ -119,6 +119,7 @@ public struct Agent: ~Copyable {
       if endpoint.state == .established { return }
       let now = monotonicNanoseconds()
       if endpoint.peerHeartbeat != heartbeat { alive = now }
+      if wasInterrupted { throw AgentError(.system(.interrupted), executed: .no) }
       guard now &- start < patience else {
         if endpoint.peerSession != 0 { try checkIdentity() }
         throw AgentError(alive == start ? .noOwner(silentFor: now &- start) : .noAnswer(after: now &- start), executed: .no)
@@ -221,6 +222,7 @@ public struct Agent: ~Copyable {
         alive = now
       }
       if now &- alive > Self.ownerTimeout { throw giveUp(.ownerSilent(silentFor: now &- alive), start: start) }
+      if wasInterrupted { throw giveUp(.system(.interrupted), start: start) }
       if now &- begin > limit { throw giveUp(.noAnswer(after: now &- begin), start: start) }
       if now &- begin >= spin {
         endpoint.beat()

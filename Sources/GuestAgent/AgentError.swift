@@ -11,6 +11,8 @@ public struct AgentError: Error, Sendable {
   public var executed: Executed
   /// How much was done before, over all parts of the operation: bytes for a UART.
   public var done = 0
+  /// The refusal's `value`, which some operations give a meaning (Spec 5 §4).
+  public var value: UInt32 = 0
 
   public init(_ reason: Reason, executed: Executed) {
     self.reason = reason
@@ -38,6 +40,7 @@ public struct AgentError: Error, Sendable {
     case refused(Status)
     /// More data than one message takes.
     case tooLong(maximum: Int)
+    /// The kernel refused something; EINTR when `catchInterrupt` noted a SIGINT.
     case system(Errno)
   }
 }

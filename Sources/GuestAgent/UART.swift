@@ -151,7 +151,11 @@ public struct UART: Sendable {
   }
 
   private func decoded(_ response: Response, _ data: [UInt8]) throws(AgentError) -> UARTSettings {
-    guard response.status == .ok else { throw AgentError(.refused(response.status), executed: response.executed) }
+    guard response.status == .ok else {
+      var error = AgentError(.refused(response.status), executed: response.executed)
+      error.value = response.value
+      throw error
+    }
     guard let settings = UARTSettings(unsafe data.span.bytes) else {
       throw AgentError(.protocolError(.badFrame), executed: .yes)
     }

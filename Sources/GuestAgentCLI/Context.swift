@@ -2,18 +2,17 @@ import GuestAgent
 import Linux
 import Partition
 
-/// What every command needs: this guest's partition, and how to reach its links.
-struct Context {
-  let partition: Partition
-  let isExample: Bool
+/// The options that every command has.
+struct CommonOptions {
+  let deviceTree: String?
+  let guest: String
   let memory: [Assignment]
+  /// How long to wait for an owner, in nanoseconds.
   let patience: UInt64
   let json: Bool
 
-  /// Takes the options that every command has.
+  /// Takes them out of `arguments`.
   init(_ arguments: inout Arguments) throws(Failure) {
-    let deviceTree: String?
-    let guest: String
     do throws(UsageError) {
       deviceTree = try arguments.value("--device-tree", "-t")
       guest = try arguments.value("--guest", "-g") ?? "guest2"
@@ -30,9 +29,25 @@ struct Context {
       throw Failure(error)
     }
     json = arguments.flag("--json")
+  }
+}
+
+/// What every command needs: this guest's partition, and how to reach its links.
+struct Context {
+  let partition: Partition
+  let isExample: Bool
+  let memory: [Assignment]
+  let patience: UInt64
+  let json: Bool
+
+  /// Reads the device tree: after the whole command line has turned out to make sense.
+  init(_ options: CommonOptions) throws(Failure) {
+    memory = options.memory
+    patience = options.patience
+    json = options.json
     let source: TreeSource
     do throws(LoadError) {
-      (partition, source) = try Partition.load(deviceTree: deviceTree, builtInGuest: guest)
+      (partition, source) = try Partition.load(deviceTree: options.deviceTree, builtInGuest: options.guest)
     } catch {
       throw Failure(error.text, error.exitCode)
     }
@@ -74,7 +89,17 @@ struct Context {
     }
   }
 
-  func failure(_ error: AgentError, _ subject: String, _ link: Link) -> Failure {
-    Failure(error, subject, link, guest: partition.guestName)
+  func failure(_ error: AgentError, _ subject: String, _ link: Link, isRead: Bool = false) -> Failure {
+    let failure = Failure(error, subject, link, guest: partition.guestName, isRead: isRead)
+    guard isExample, case .noOwner = error.reason else { return failure }
+    // The example's region is a file of one user's.
+    return Failure("\(failure.sentence) And as the same user?", failure.exitCode)
   }
+}
+
+/// Prints a line of results. Ends the program when it can't: nobody should believe that all is well.
+func emit(_ line: String) {
+  if writeBytes(Array(line.utf8) + [0x0a], to: 1) { return }
+  printError("guestagent: cannot write to standard output: \(Errno.last.text)")
+  exitProcess(ExitCode.ioError.rawValue)
 }

@@ -17,13 +17,23 @@ struct Failure: Error {
     self.exitCode = exitCode
   }
 
+  /// The same facts in other words.
+  func with(sentence: String, _ exitCode: ExitCode) -> Failure {
+    var other = Failure(sentence, exitCode)
+    other.facts = facts
+    return other
+  }
+
   init(_ error: UsageError) { self.init(error.text, .usage) }
 
-  /// - Parameter subject: What was asked for: "uart2", or the link's name.
-  init(_ error: AgentError, _ subject: String, _ link: Link, guest: String) {
+  /// - Parameters:
+  ///   - subject: What was asked for: "uart2", or the link's name.
+  ///   - isRead: It was a read, of which `error.done` bytes came.
+  init(_ error: AgentError, _ subject: String, _ link: Link, guest: String, isRead: Bool = false) {
     let owner = link.peerName
     let wasExecuted =
       switch error.executed {
+      case _ where isRead: "\(error.done) bytes were read before"
       case .no: "it was not executed"
       case .maybe where error.done > 0: "\(error.done) bytes were executed, and whether more were is unknown"
       case .maybe: "whether it was executed is unknown"
@@ -50,7 +60,8 @@ struct Failure: Error {
     case .noOwner(let silent):
       let who =
         sameText(subject, link.name) ? "\(owner) does not answer on \(owned)" : "\(owned) does not answer on link \(link.name)"
-      self.init("\(who) (no heartbeat for \(durationText(silent))); is brokerd running there?", .unavailable)
+      let pulse = silent < 1_000_000 ? "" : " (no heartbeat for \(durationText(silent)))"
+      self.init("\(who)\(pulse); is brokerd running there?", .unavailable)
     case .ownerSilent(let silent):
       self.init(
         "\(subject): \(owner) fell silent in the middle (no heartbeat for \(durationText(silent))); \(wasExecuted). Is brokerd still running there?",
@@ -64,6 +75,7 @@ struct Failure: Error {
         "link \(link.name): the protocol was broken (\(reason.text)); \(wasExecuted). Are both sides the same version?", .proto)
     case .refused(let status): self.init(status, error, subject, owner, guest, wasExecuted)
     case .tooLong(let maximum): self.init("\(subject): more than \(maximum) bytes in one message", .usage)
+    case .system(.interrupted): self.init("\(subject): interrupted; \(wasExecuted)", .interrupted)
     case .system(let errno): self.init("the system refused: \(errno.text)", .osError)
     }
   }

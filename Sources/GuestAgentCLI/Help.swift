@@ -38,7 +38,7 @@ let listHelp = """
   Usage: guestagent list [OPTION]...
   Lists the peripherals that this guest's device tree imports.
 
-  ACCESS is what the owner grants: rw, ro, wo, "not granted", or "unknown" while the owner is away.
+  ACCESS is what the owner grants: rw, ro, wo, "not granted", "not exported", or "unknown" while it is away.
   STATE is the link's: "up", "no owner" (no brokerd answers there) or "error"; then a message says what is
   wrong, and the exit code is that of the first one.
 
@@ -99,7 +99,7 @@ let uartConfigHelp = """
   Shows the line settings of another guest's UART, after changing them if SETTINGs are given.
 
     SPEED[PARITY BITS STOP]  115200, 9600e71: parity n, o, e, m or s, 5 to 8 data bits, 1 or 2 stop bits;
-                             any speed that the hardware can make
+                             any speed that the hardware can make; 115200n8 and 115200,8n1 are read too
     rtscts, xonxoff, noflow  flow control: hardware, software, none
 
         --timeout DURATION  how long to wait for earlier bytes to leave first (default 5s)

@@ -5,25 +5,24 @@ import Partition
 
 /// `guestagent list`: what this guest can reach.
 func list(_ arguments: inout Arguments) throws(Failure) {
-  let context = try Context(&arguments)
+  let options = try CommonOptions(&arguments)
   do throws(UsageError) {
     if let operand = try arguments.operands().first { throw UsageError("unexpected argument '\(operand)'") }
   } catch {
     throw Failure(error)
   }
+  let context = try Context(options)
+  if context.partition.imports.isEmpty {
+    printError("guestagent: \(context.partition.guestName) imports nothing; what it exports others can list")
+  }
   var rows: [[String]] = []
-  var firstFailure: ExitCode?
+  var failures: [Failure] = []
   for (index, link) in context.partition.links.enumerated() {
     let imports = context.partition.imports.filter { $0.link == index }
     if imports.isEmpty { continue }
-    let (state, entries, failure) = look(at: link, context)
-    if let failure {
-      printError("guestagent: \(failure.sentence)")
-      firstFailure = firstFailure ?? failure.exitCode
-    }
-    for peripheral in imports {
-      let entry = entries.first { sameText($0.name, peripheral.remoteName) }
-      let access = entry.map { accessName($0.access) } ?? (sameText(state, "up") ? "not granted" : "unknown")
+    let (state, accesses, failure) = look(at: link, imports, context)
+    if let failure { failures.append(failure) }
+    for (peripheral, access) in zip(imports, accesses) {
       rows.append([peripheral.name, peripheral.peripheralClass.name, link.peerName, access, link.name, state])
     }
   }
@@ -32,37 +31,51 @@ func list(_ arguments: inout Arguments) throws(Failure) {
     for row in rows {
       var object = JSONObject()
       for (title, value) in zip(["name", "class", "owner", "access", "link", "state"], row) { object.add(title, value) }
-      printLine(object.text)
+      emit(object.text)
     }
   } else {
-    printTable(titles, rows)
+    emitTable(titles, rows)
   }
-  if let firstFailure { exitProcess(firstFailure.rawValue) }
+  for failure in failures.dropFirst() { printError("guestagent: \(failure.sentence)") }
+  if let first = failures.first { throw first }
 }
 
 /// Columns as wide as their widest cell.
-private func printTable(_ titles: [String], _ rows: [[String]]) {
+private func emitTable(_ titles: [String], _ rows: [[String]]) {
   let widths = titles.indices.map { column in ([titles] + rows).reduce(0) { max($0, $1[column].utf8.count) } }
   for row in [titles] + rows {
     let cells = row.indices.map { $0 == row.count - 1 ? row[$0] : row[$0].padded(to: widths[$0] + 2) }
-    printLine(cells.reduce("") { $0 + $1 })
+    emit(cells.reduce("") { $0 + $1 })
   }
 }
 
-/// Whether the owner answers, and what it grants.
-private func look(at link: Link, _ context: Context) -> (state: String, entries: [DirectoryEntry], Failure?) {
+/// Whether the owner answers, and what it grants of each import.
+private func look(at link: Link, _ imports: [Import], _ context: Context) -> (state: String, accesses: [String], Failure?) {
+  var accesses: [String] = []
   do throws(Failure) {
     var agent = try context.open(link)
     do throws(AgentError) {
-      return ("up", try agent.directory(), nil)
+      for peripheral in imports { accesses.append(try access(to: peripheral, via: &agent)) }
+      return ("up", accesses, nil)
     } catch {
-      if case .noOwner = error.reason { return ("no owner", [], nil) }
+      if case .noOwner = error.reason { return ("no owner", imports.map { _ in "unknown" }, nil) }
       throw context.failure(error, link.name, link)
     }
   } catch {
-    return ("error", [], error)
+    return ("error", imports.map { _ in "unknown" }, error)
   }
 }
 
-/// "rw", "ro", "wo".
-private func accessName(_ access: UInt8) -> String { access & 3 == 3 ? "rw" : access & 1 != 0 ? "ro" : "wo" }
+/// "rw", "ro", "wo", "not granted", "not exported".
+private func access(to peripheral: Import, via agent: inout Agent) throws(AgentError) -> String {
+  do throws(AgentError) {
+    let access = try agent.find(peripheral.remoteName).access
+    return access & 3 == 3 ? "rw" : access & 1 != 0 ? "ro" : "wo"
+  } catch {
+    switch error.reason {
+    case .refused(.access): return "not granted"
+    case .refused(.noDevice): return "not exported"
+    default: throw error
+    }
+  }
+}

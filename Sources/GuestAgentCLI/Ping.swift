@@ -4,7 +4,7 @@ import Partition
 
 /// `guestagent ping`: round-trip times to the owner at the other end of a link.
 func ping(_ arguments: inout Arguments) throws(Failure) {
-  let context = try Context(&arguments)
+  let options = try CommonOptions(&arguments)
   let count: UInt64
   let interval: UInt64
   let size: Int
@@ -26,6 +26,7 @@ func ping(_ arguments: inout Arguments) throws(Failure) {
   } catch {
     throw Failure(error)
   }
+  let context = try Context(options)
   // Links on which this guest has something to ask for, or the one named by its name or its owner.
   let borrowed = context.partition.links.filter { $0.role == .borrower }
   guard
@@ -38,6 +39,7 @@ func ping(_ arguments: inout Arguments) throws(Failure) {
         ?? "\(context.partition.guestName) has no link with role \"borrower\"", .noHost)
   }
 
+  catchInterrupt()
   var agent = try context.open(link)
   if size > min(agent.maximumRequestData, agent.maximumResponseData) {
     throw Failure("-s \(size) is more than link \(link.name) takes in one message", .usage)
@@ -46,15 +48,16 @@ func ping(_ arguments: inout Arguments) throws(Failure) {
   do throws(AgentError) {
     try agent.connect()
     if !context.json {
-      printLine("PING \(link.peerName) on link \(link.name), channel \(agent.channel): \(size) bytes of data")
+      emit("PING \(link.peerName) on link \(link.name), channel \(agent.channel): \(size) bytes of data")
     }
     for sequence in 1...count {
       let time = try agent.ping(size: size)
       times.append(time)
       if count <= 1000, !context.json {
-        printLine("\(size) bytes from \(link.peerName): seq=\(sequence) time=\(durationText(time))")
+        emit("\(size) bytes from \(link.peerName): seq=\(sequence) time=\(durationText(time))")
       }
       if sequence < count, interval > 0 { sleepNanoseconds(interval) }
+      if wasInterrupted { break }
     }
   } catch {
     throw context.failure(error, link.name, link)
@@ -73,10 +76,10 @@ func ping(_ arguments: inout Arguments) throws(Failure) {
     object.add("p50_ns", percentile(50))
     object.add("p99_ns", percentile(99))
     object.add("max_ns", times[times.count - 1])
-    printLine(object.text)
+    emit(object.text)
   } else {
-    printLine("--- \(link.peerName): \(times.count) answered ---")
-    printLine(
+    emit("--- \(link.peerName): \(times.count) answered ---")
+    emit(
       "round trip min/mean/p50/p99/max = \(durationText(times[0]))/\(durationText(sum / UInt64(times.count)))/\(durationText(percentile(50)))/\(durationText(percentile(99)))/\(durationText(times[times.count - 1]))"
     )
   }

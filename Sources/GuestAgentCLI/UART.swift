@@ -6,17 +6,19 @@ import Partition
 /// `guestagent uart write|read|config|flush`
 func uart(_ arguments: inout Arguments, wantsHelp: Bool) throws(Failure) {
   guard let command = arguments.command() else {
-    if wantsHelp { return printLine(uartHelp) }
-    throw Failure("uart: a command is missing: write, read, config or flush", .usage)
+    if wantsHelp { return emit(uartHelp) }
+    throw Failure("uart: a command is missing: write, read, config or flush; options come behind it", .usage)
   }
   if sameText(command, "write") {
-    wantsHelp ? printLine(uartWriteHelp) : try write(&arguments)
+    wantsHelp ? emit(uartWriteHelp) : try write(&arguments)
   } else if sameText(command, "read") {
-    wantsHelp ? printLine(uartReadHelp) : try read(&arguments)
+    wantsHelp ? emit(uartReadHelp) : try read(&arguments)
   } else if sameText(command, "config") {
-    wantsHelp ? printLine(uartConfigHelp) : try configure(&arguments)
+    wantsHelp ? emit(uartConfigHelp) : try configure(&arguments)
   } else if sameText(command, "flush") {
-    wantsHelp ? printLine(uartFlushHelp) : try flush(&arguments)
+    wantsHelp ? emit(uartFlushHelp) : try flush(&arguments)
+  } else if sameText(command, "help") {
+    emit(uartHelp)
   } else {
     throw Failure("uart: unknown command '\(command)'; there are write, read, config and flush", .usage)
   }
@@ -45,8 +47,8 @@ private struct Connection: ~Copyable {
     self.agent = agent
   }
 
-  func failure(_ error: AgentError) -> Failure {
-    var failure = context.failure(error, name, link)
+  func failure(_ error: AgentError, isRead: Bool = false) -> Failure {
+    var failure = context.failure(error, name, link, isRead: isRead)
     failure.facts = object()
     failure.facts.add("bytes", error.done)
     failure.facts.add("executed", error.executed.name)
@@ -93,7 +95,7 @@ private func timeout(_ arguments: inout Arguments) throws(Failure) -> UInt32? {
 // ---- write -----------------------------------------------------------------------------------------------------------
 
 private func write(_ arguments: inout Arguments) throws(Failure) {
-  let context = try Context(&arguments)
+  let options = try CommonOptions(&arguments)
   let patience = try timeout(&arguments) ?? 5000
   let isHex = arguments.flag("--hex")
   let drain = !arguments.flag("--no-drain")
@@ -108,12 +110,14 @@ private func write(_ arguments: inout Arguments) throws(Failure) {
     data = bytes
   }
 
+  let context = try Context(options)
+  catchInterrupt()
   var connection = try Connection(context, name)
   var total = 0
   let start = monotonicNanoseconds()
   do throws(AgentError) {
     if fromInput {
-      while let part = try readInput() {
+      while let part = try readInput(atMost: connection.agent.maximumRequestData) {
         try connection.uart.write(part, drain: false, timeout: patience, via: &connection.agent)
         total += part.count
       }
@@ -135,16 +139,17 @@ private func write(_ arguments: inout Arguments) throws(Failure) {
     object.add("executed", Executed.yes.name)
     object.add("drained", drain)
     object.add("ns", time)
-    printLine(object.text)
+    emit(object.text)
   } else {
-    printLine("\(name): \(total) bytes \(drain ? "sent by" : "handed to") \(connection.link.peerName) in \(durationText(time))")
+    emit("\(name): \(total) bytes \(drain ? "sent by" : "handed to") \(connection.link.peerName) in \(durationText(time))")
   }
 }
 
 /// What standard input has next; nil at its end.
-private func readInput() throws(AgentError) -> [UInt8]? {
-  var buffer = [UInt8](repeating: 0, count: 65536)
+private func readInput(atMost count: Int) throws(AgentError) -> [UInt8]? {
+  var buffer = [UInt8](repeating: 0, count: count)
   do throws(Errno) {
+    if wasInterrupted { throw .interrupted }
     let count = try readStandardInput(into: &buffer)
     return count == 0 ? nil : Array(buffer[..<count])
   } catch {
@@ -171,7 +176,7 @@ private func parseHex(_ text: String) -> [UInt8]? {
 // ---- read ------------------------------------------------------------------------------------------------------------
 
 private func read(_ arguments: inout Arguments) throws(Failure) {
-  let context = try Context(&arguments)
+  let options = try CommonOptions(&arguments)
   let silence = try timeout(&arguments)
   var wanted: Int?
   do throws(UsageError) {
@@ -185,6 +190,7 @@ private func read(_ arguments: inout Arguments) throws(Failure) {
     throw Failure(error)
   }
   let (name, _) = try operands(arguments, "read", atMost: 0)
+  let context = try Context(options)
   var connection = try Connection(context, name)
   var total = 0
   var lost: UInt64 = 0
@@ -199,7 +205,7 @@ private func read(_ arguments: inout Arguments) throws(Failure) {
     } catch {
       var error = error
       error.done = total
-      throw connection.failure(error)
+      throw connection.failure(error, isRead: true)
     }
     if received.lost > 0 {
       lost += UInt64(received.lost)
@@ -214,7 +220,7 @@ private func read(_ arguments: inout Arguments) throws(Failure) {
         object.add("bytes", received.bytes.count)
         object.add("lost", UInt64(received.lost))
         object.add("hex", hex(received.bytes))
-        printLine(object.text)
+        emit(object.text)
       } else if !writeBytes(received.bytes, to: 1) {
         throw Failure("\(name): cannot write to standard output: \(Errno.last.text)", .ioError)
       }
@@ -237,14 +243,17 @@ private func hex(_ bytes: [UInt8]) -> String {
 // ---- config ----------------------------------------------------------------------------------------------------------
 
 private func configure(_ arguments: inout Arguments) throws(Failure) {
-  let context = try Context(&arguments)
+  let options = try CommonOptions(&arguments)
   let patience = try timeout(&arguments) ?? 5000
   let (name, words) = try operands(arguments, "config", atMost: 4)
   // Before anything is opened: a wrong word should change nothing.
   var settings = UARTSettings(baud: 1)
   for word in words where !settings.apply(word) {
-    throw Failure("uart config: '\(word)' is no setting; try 115200, 9600e71, rtscts, xonxoff or noflow", .usage)
+    throw Failure(
+      "uart config: '\(word)' is no setting; try 115200 or 9600e71 (speed, parity, data bits, stop bits), rtscts, xonxoff or noflow",
+      .usage)
   }
+  let context = try Context(options)
   var connection = try Connection(context, name)
   do throws(AgentError) {
     settings = try connection.uart.settings(via: &connection.agent)
@@ -253,14 +262,16 @@ private func configure(_ arguments: inout Arguments) throws(Failure) {
       settings = try connection.uart.configure(settings, timeout: patience, via: &connection.agent)
     }
   } catch {
+    let failure = connection.failure(error)
     if case .refused(.access) = error.reason, connection.uart.entry.access & 2 != 0 {
-      throw Failure(
-        "\(name): \(connection.link.peerName) does not allow \(settings.baud) baud; its export's max-baud is lower",
-        .noPermission)
+      throw failure.with(
+        sentence:
+          "\(name): \(connection.link.peerName) allows at most \(error.value) baud (its export's max-baud), not \(settings.baud)",
+        failure.exitCode)
     }
-    throw connection.failure(error)
+    throw failure
   }
-  guard context.json else { return printLine("\(name): \(settings.text)") }
+  guard context.json else { return emit("\(name): \(settings.text)") }
   var object = connection.object()
   object.add("baud", UInt64(settings.baud))
   object.add("data_bits", Int(settings.dataBits))
@@ -268,18 +279,19 @@ private func configure(_ arguments: inout Arguments) throws(Failure) {
   object.add("stop_bits", Int(settings.stopBits))
   object.add("rtscts", settings.rtscts)
   object.add("xonxoff", settings.xonxoff)
-  printLine(object.text)
+  emit(object.text)
 }
 
 // ---- flush -----------------------------------------------------------------------------------------------------------
 
 private func flush(_ arguments: inout Arguments) throws(Failure) {
-  let context = try Context(&arguments)
+  let options = try CommonOptions(&arguments)
   let (name, words) = try operands(arguments, "flush", atMost: 1)
   let which = words.first ?? "both"
   var input = sameText(which, "in") || sameText(which, "both")
   var output = sameText(which, "out") || sameText(which, "both")
   guard input || output else { throw Failure("uart flush: '\(which)' is none of in, out and both", .usage) }
+  let context = try Context(options)
   var connection = try Connection(context, name)
   if words.isEmpty {
     // Whatever may be: who may only read has nothing waiting to be sent.
@@ -295,8 +307,8 @@ private func flush(_ arguments: inout Arguments) throws(Failure) {
   if context.json {
     var object = connection.object()
     object.add("discarded", count)
-    printLine(object.text)
+    emit(object.text)
   } else {
-    printLine("\(name): \(count) bytes discarded")
+    emit("\(name): \(count) bytes discarded")
   }
 }

@@ -1,6 +1,6 @@
 /// A command line, taken apart: each option is asked for by name and removed, what is left are operands.
 ///
-/// Long options take a value as `--name value` or `--name=value`; `--` ends the options; `-` is an operand.
+/// Long options take a value as `--name value` or `--name=value`, short ones as `-n value` or `-nvalue`; `--` ends the options; `-` is an operand.
 public struct Arguments {
   private var words: [String]
   /// Operands behind `--`.
@@ -41,6 +41,9 @@ public struct Arguments {
         words.removeSubrange(index...(index + 1))
       } else if let name = names.first(where: { $0.hasBytePrefix("--") && word.hasBytePrefix("\($0)=") }) {
         found.append(word.dropping(name.utf8.count + 1))
+        words.remove(at: index)
+      } else if let name = names.first(where: { $0.utf8.count == 2 && word.hasBytePrefix($0) }), !word.hasBytePrefix("--") {
+        found.append(word.dropping(name.utf8.count))
         words.remove(at: index)
       } else {
         index += 1
@@ -110,13 +113,14 @@ public func parseNumber(_ text: String) -> UInt64? {
   return value
 }
 
-/// "500ms", "2s", "1.5s", "250us", "3min"; a bare number is seconds. In nanoseconds; at most a day.
+/// "500ms", "2s", "1.5s", "250us", "3min", "1h"; a bare number is seconds. In nanoseconds; at most a day.
 public func parseDuration(_ text: String) -> UInt64? {
   let bytes = Array(text.utf8)
   let number = bytes.prefix { $0 >= 0x30 && $0 <= 0x39 || $0 == 0x2e }
   let unit = String(decoding: bytes[number.count...], as: UTF8.self)
   let scales: [(String, UInt64)] = [
     ("", 1_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1000), ("ns", 1), ("min", 60_000_000_000),
+    ("h", 3_600_000_000_000),
   ]
   let parts = String(decoding: number, as: UTF8.self).parts(separatedBy: 0x2e)
   guard

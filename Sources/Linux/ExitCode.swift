@@ -27,4 +27,6 @@ public enum ExitCode: Int32, Sendable {
   case noPermission = 77
   /// A device tree says something that doesn't fit.
   case config = 78
+  /// SIGINT, as a shell reports it.
+  case interrupted = 130
 }

@@ -35,7 +35,7 @@ private func readSome(_ number: Int32, into buffer: inout [UInt8]) throws(Errno)
   while true {
     let count = unsafe buffer.withUnsafeMutableBytes { unsafe CLinux.read(number, $0.baseAddress, $0.count) }
     if count >= 0 { return count }
-    guard lx_errno() == EINTR else { throw .last }
+    guard lx_errno() == EINTR, !wasInterrupted else { throw .last }
   }
 }
 

@@ -21,6 +21,15 @@ public var processorCount: Int { Int(lx_processor_count()) }
 @inline(__always)
 public func monotonicNanoseconds() -> UInt64 { lx_now_ns() }
 
+/// From now on the first SIGINT only makes `wasInterrupted` true, and ends a sleep or a read; the second one ends the program.
+public func catchInterrupt() { lx_on_interrupt { _ in unsafe interruptFlag = 1 } }
+
+public var wasInterrupted: Bool { unsafe withUnsafePointer(to: &interruptFlag) { unsafe lx_load_volatile($0) } != 0 }
+
+/// Written by the signal handler alone, which can reach nothing but a global; a word, so that it is whole.
+nonisolated(unsafe) private var interruptFlag: Int32 = 0
+
+/// May return early: a signal came.
 public func sleepNanoseconds(_ duration: UInt64) { lx_sleep_ns(duration) }
 
 @inline(__always)

@@ -84,7 +84,9 @@ struct UARTServer: ~Copyable {
       guard let settings = clients[client].slots[slot].parseSettings() else {
         return clients[client].answer(slot, .invalid, executed: .no)
       }
-      if let maximumBaud, settings.baud > maximumBaud { return clients[client].answer(slot, .access, executed: .no) }
+      if let maximumBaud, settings.baud > maximumBaud {
+        return clients[client].answer(slot, .access, executed: .no, value: Int(truncatingIfNeeded: maximumBaud))
+      }
       enqueueWrite(slot, client, &clients)
       advanceWrites(&clients)
     case .settings:

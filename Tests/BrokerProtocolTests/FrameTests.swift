@@ -37,7 +37,8 @@ struct FrameTests {
   @Test(
     "A setting that is none changes nothing",
     arguments: [
-      "", "0", "fast", "115200n", "115200n8", "115200n812", "115200x81", "115200n91", "115200n83", "4294967296", "-1", "1 ",
+      "", "0", "fast", "115200n", "115200,", "115200,8n", "115200,n81", "115200,8n11", "115200n812", "115200x81", "115200n91",
+      "115200n83", "4294967296", "-1", "1 ",
     ])
   func notASetting(word: String) {
     var settings = UARTSettings(baud: 9600, dataBits: 7, parity: .even, rtscts: true)
@@ -56,6 +57,10 @@ struct FrameTests {
     #expect(settings.apply("noflow") == true)
     #expect(settings.apply("300N81") == true)
     #expect(settings.text == "300n81")
+    for (word, text) in [("9600e7", "9600e71"), ("115200,8n1", "115200n81"), ("1200,7O2", "1200o72")] {
+      #expect(settings.apply(word) == true)
+      #expect(settings.text == text)
+    }
   }
 
   @Test("A status has its errno's name, any other its number")

@@ -150,14 +150,57 @@ struct ErrorTests {
   func usage(arguments: [String]) throws {
     let agent = try Program("guestagent", arguments)
     #expect(agent.finish() == 64)
-    #expect(agent.errorText.hasSuffix("Try 'guestagent --help'.\n"))
+    let hint = arguments.prefix(arguments.first == "uart" ? 2 : 1).filter { $0 != "nonsense" }
+    #expect(agent.errorText.hasSuffix("Try '\((["guestagent"] + hint + ["--help"]).joined(separator: " "))'.\n"))
     #expect(agent.outputText == "")
+  }
+
+  @Test("Output that can't be written exits with 74", arguments: ["list", "--version", "uart config uart2"])
+  func fullOutput(command: String) throws {
+    let broker = try Broker()
+    let shell = try Shell("\(program("guestagent").path) \(command) --memory g1g2=\(broker.memory) >/dev/full")
+    #expect(shell.finish() == 74)
+    #expect(sentence(shell.errorText) == "cannot write to standard output: No space left on device")
+  }
+
+  @Test("Standard descriptors that are closed are not taken by the region or a device")
+  func closedDescriptors() throws {
+    let broker = try Broker()
+    let agent = program("guestagent").path
+    let input = try Shell("\(agent) uart write uart2 - --memory g1g2=\(broker.memory) <&-")
+    #expect(input.finish() == 71)
+    #expect(sentence(input.errorText) == "the system refused: Bad file descriptor")
+    let output = try Shell("\(agent) ping -c 1 --memory g1g2=\(broker.memory) >&-")
+    #expect(output.finish() == 74)
+    #expect(try broker.agent(["uart", "write", "uart2", "x"]).code == 0)
+  }
+
+  @Test("SIGINT ends a ping with its summary, and a write with how much was executed")
+  func interrupted() throws {
+    let line = try TerminalPair()
+    let broker = try Broker(["--bind", "uart2=\(line.slavePath)"])
+    let ping = try broker.start(["ping", "-c", "900"])
+    try ping.wait { ping.outputText.contains("seq=2") }
+    kill(ping.process.processIdentifier, SIGINT)
+    #expect(ping.finish() == 0)
+    #expect(ping.outputText.contains(" answered ---"))
+    // Nobody reads the line: the write stands still.
+    let writer = try broker.start(["uart", "write", "uart2", "-", "--timeout", "10min", "--json"], input: Data(count: 1 << 20))
+    var waiting: Int32 = 0
+    while waiting == 0 { _ = ioctl(line.master, UInt(FIONREAD), &waiting) }
+    kill(writer.process.processIdentifier, SIGINT)
+    #expect(writer.finish() == 130)
+    #expect(writer.errorText.contains("uart2: interrupted; "))
+    let text = try #require(writer.outputText.split(separator: "\n").last)
+    let object = try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+    #expect(object["exit_code"] as? Int == 130)
   }
 
   @Test(
     "--help on every command, and --version with both versions",
     arguments: [
-      ["--help"], ["help"], ["list", "--help"], ["ping", "--help"], ["uart", "--help"], ["uart", "write", "--help"],
+      ["--help"], ["help"], ["list", "--help"], ["ping", "--help"], ["uart", "--help"], ["uart", "help"],
+      ["uart", "write", "--help"],
       ["uart", "read", "--help"], ["uart", "config", "--help"], ["uart", "flush", "--help"],
     ])
   func help(arguments: [String]) throws {

@@ -42,9 +42,14 @@ final class Program {
     let finished = DispatchGroup()
   }
 
-  init(_ name: String, _ arguments: [String], input data: Data? = nil, environment: [String: String] = [:]) throws {
+  /// One of ours.
+  convenience init(_ name: String, _ arguments: [String], input data: Data? = nil, environment: [String: String] = [:]) throws {
+    try self.init(at: program(name), arguments, input: data, environment: environment)
+  }
+
+  init(at path: URL, _ arguments: [String], input data: Data? = nil, environment: [String: String] = [:]) throws {
     lx_ignore_sigpipe()  // a program that ends before it has read its input is no reason to end here
-    process.executableURL = program(name)
+    process.executableURL = path
     process.arguments = arguments
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     process.standardOutput = output
@@ -147,3 +152,6 @@ final class Broker {
     unlink(memory)
   }
 }
+
+/// A line for the shell.
+func Shell(_ line: String) throws -> Program { try Program(at: URL(fileURLWithPath: "/bin/sh"), ["-c", line]) }

@@ -93,9 +93,10 @@ static inline uint64_t lx_now_ns(void) {
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/// May return early: a signal came.
 static inline void lx_sleep_ns(uint64_t ns) {
   struct timespec t = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
-  while (nanosleep(&t, &t) == -1 && errno == EINTR) {}
+  nanosleep(&t, 0);
 }
 
 static inline uint32_t lx_random(void) {
@@ -225,6 +226,15 @@ static inline int lx_signal_fd(void) {
   if (sigprocmask(SIG_BLOCK, &set, 0) != 0) return -1;
   return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
+/// The first SIGINT interrupts system calls and calls `handler`; the next one does what it does by default.
+static inline void lx_on_interrupt(void (*_Nonnull handler)(int)) {
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = handler;
+  action.sa_flags = (int)SA_RESETHAND;
+  sigaction(SIGINT, &action, 0);
+}
+static inline int lx_load_volatile(const int *_Nonnull word) { return *(const volatile int *)word; }
 static inline void lx_ignore_sigpipe(void) { signal(SIGPIPE, SIG_IGN); }
 
 /// Starts a thread with a small stack; the result is an errno value. It takes no signals: the first thread does.
