@@ -187,7 +187,10 @@ struct ErrorTests {
     // Nobody reads the line: the write stands still.
     let writer = try broker.start(["uart", "write", "uart2", "-", "--timeout", "10min", "--json"], input: Data(count: 1 << 20))
     var waiting: Int32 = 0
-    while waiting == 0 { _ = ioctl(line.master, UInt(FIONREAD), &waiting) }
+    try writer.wait {
+      _ = ioctl(line.master, UInt(FIONREAD), &waiting)
+      return waiting > 0
+    }
     kill(writer.process.processIdentifier, SIGINT)
     #expect(writer.finish() == 130)
     #expect(writer.errorText.contains("uart2: interrupted; "))

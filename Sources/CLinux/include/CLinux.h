@@ -233,6 +233,11 @@ static inline void lx_on_interrupt(void (*_Nonnull handler)(int)) {
   action.sa_handler = handler;
   action.sa_flags = (int)SA_RESETHAND;
   sigaction(SIGINT, &action, 0);
+  // Whoever started this program may have done so from a thread that takes no signals.
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigprocmask(SIG_UNBLOCK, &set, 0);
 }
 static inline int lx_load_volatile(const int *_Nonnull word) { return *(const volatile int *)word; }
 static inline void lx_ignore_sigpipe(void) { signal(SIGPIPE, SIG_IGN); }
