@@ -54,7 +54,12 @@ let package = Package(
     .target(
       name: "TestSupport", dependencies: ["CLinux"], path: "Tests/TestSupport", cSettings: [.define("_GNU_SOURCE")],
       swiftSettings: hostRules),
+    // The ring's own sources over memory that a scheduler controls.
+    .target(
+      name: "ScheduledRingBuffer", path: "Tests/ScheduledRingBuffer",
+      swiftSettings: hostRules + [.enableExperimentalFeature("Lifetimes")]),
     tests(of: "RingBuffer", uses: ["RingBuffer"]),
+    tests(of: "ScheduledRingBuffer", uses: ["ScheduledRingBuffer"]),
     tests(of: "Linux", uses: ["Linux"]),
     tests(of: "DeviceTree", uses: ["DeviceTree", "Linux"]),
     tests(of: "Partition", uses: ["DeviceTree", "Linux", "Partition"]),
