@@ -112,7 +112,13 @@ public struct Agent: ~Copyable {
       switch endpoint.refresh() {
       case .established:
         sessions &+= 1
-        return try checkIdentity()
+        do throws(AgentError) {
+          return try checkIdentity()
+        } catch {
+          // Whoever tries again finds out again.
+          endpoint.start(session: randomSession())
+          throw error
+        }
       case .lost(let reason?): throw AgentError(.protocolError(reason), executed: .no)
       case .lost(nil), .none: break
       }
@@ -165,15 +171,19 @@ public struct Agent: ~Copyable {
     frame.put(data, at: Request.size)
     let start = endpoint.producer.position
     do throws(RingError) {
-      // One request at a time never fills a ring. An owner that took none of so many answers none either.
+      // One request at a time never fills a ring: giving one up begins a session with an empty one.
       _ = try endpoint.producer.send(frame)
-      doorbell.ringIfNeeded(&endpoint)
+    } catch {
+      throw poisoned(error.reason, executed: .no)
+    }
+    doorbell.ringIfNeeded(&endpoint)
+    do throws(RingError) {
       for _ in 0..<64 {
         if try endpoint.consumer.receive(into: &reply), let response = response(to: request.id) { return response }
         spinHint()
       }
     } catch {
-      throw poisoned(error.reason)
+      throw poisoned(error.reason, executed: .maybe)
     }
     return try awaitResponse(request, start: start)
   }
@@ -185,11 +195,11 @@ public struct Agent: ~Copyable {
     return response
   }
 
-  private mutating func poisoned(_ reason: PoisonReason) -> AgentError {
+  private mutating func poisoned(_ reason: PoisonReason, executed: Executed) -> AgentError {
     endpoint.poison(reason)
     endpoint.start(session: randomSession())
     doorbell.ring(&endpoint)
-    return AgentError(.protocolError(reason), executed: .maybe)
+    return AgentError(.protocolError(reason), executed: executed)
   }
 
   /// Waits for the answer with an eye on the clock and on the owner's pulse.
@@ -207,7 +217,7 @@ public struct Agent: ~Copyable {
           continue
         }
       } catch {
-        throw poisoned(error.reason)
+        throw poisoned(error.reason, executed: .maybe)
       }
       looks &+= 1
       if looks & 15 != 0 {

@@ -17,14 +17,17 @@ private final class BadOwner: @unchecked Sendable {
   private let stopped = DispatchSemaphore(value: 0)
 
   /// - Parameter answer: The frames to send back; nil to ignore the request but take it.
-  init(beats: Bool = true, takes: Bool = true, _ answer: @escaping @Sendable (Request, Int) -> [[UInt8]]) throws {
+  init(
+    beats: Bool = true, takes: Bool = true, version: UInt32 = protocolVersion,
+    _ answer: @escaping @Sendable (Request, Int) -> [[UInt8]]
+  ) throws {
     let layout = try LinkLayout(size: 1 << 20, channels: 4)
     let mapping = try Mapping(.file(path), size: layout.size)
     let (stop, stopped) = (stop, stopped)
     let thread = Thread {
       var endpoint = Endpoint(
         mapping.region, layout: layout, channel: 0, role: .owner,
-        identity: LinkIdentity(layout, protocolVersion: protocolVersion))
+        identity: LinkIdentity(layout, protocolVersion: version))
       var message = MessageBuffer(capacity: 1 << 13)
       endpoint.start(session: 77)
       while stop.wait(timeout: .now()) == .timedOut {
@@ -97,6 +100,20 @@ struct AgentTests {
     }
     var agent = try owner.agent()
     for _ in 0..<10 { _ = try agent.ping(size: 0) }
+  }
+
+  @Test("An owner of another version is refused every time")
+  func otherVersion() throws {
+    let owner = try BadOwner(version: 9) { request, _ in [bytes(Response(id: request.id))] }
+    let (partition, _) = try Partition.load(deviceTree: nil, builtInGuest: "guest2", running: [])
+    var agent = try Agent(partition.links[0], AgentConfiguration(isExample: true, memory: owner.path))
+    for _ in 0..<3 {
+      let error = try #require(failure { _ = try agent.ping(size: 0) })
+      guard case .layoutMismatch("protocol version 9, here 1") = error.reason else {
+        Issue.record("\(error)")
+        return
+      }
+    }
   }
 
   @Test("A ping that comes back with other bytes is an error")
