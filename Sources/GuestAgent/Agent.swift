@@ -212,10 +212,8 @@ public struct Agent: ~Copyable {
     var looks = 0
     while true {
       do throws(RingError) {
-        if try endpoint.consumer.receive(into: &reply) {
-          if let response = response(to: request.id) { return response }
-          continue
-        }
+        // What answers something else is dropped, and doesn't stop the clock.
+        if try endpoint.consumer.receive(into: &reply), let response = response(to: request.id) { return response }
       } catch {
         throw poisoned(error.reason, executed: .maybe)
       }
@@ -251,7 +249,8 @@ public struct Agent: ~Copyable {
   /// The session is over. The answer may have been the owner's last word.
   private mutating func lost(_ request: Request, start: UInt32) throws(AgentError) -> Response {
     do throws(RingError) {
-      while try endpoint.consumer.receive(into: &reply) {
+      // An honest owner's last words are no more than what it took at once.
+      for _ in 0..<64 where try endpoint.consumer.receive(into: &reply) {
         if let response = response(to: request.id) { return response }
       }
     } catch {

@@ -18,7 +18,7 @@ private final class BadOwner: @unchecked Sendable {
 
   /// - Parameter answer: The frames to send back; nil to ignore the request but take it.
   init(
-    beats: Bool = true, takes: Bool = true, version: UInt32 = protocolVersion,
+    beats: Bool = true, takes: Bool = true, floods: Bool = false, version: UInt32 = protocolVersion,
     _ answer: @escaping @Sendable (Request, Int) -> [[UInt8]]
   ) throws {
     let layout = try LinkLayout(size: 1 << 20, channels: 4)
@@ -42,7 +42,12 @@ private final class BadOwner: @unchecked Sendable {
           }
           Doorbell.futex.ringIfNeeded(&endpoint)
         }
-        usleep(100)
+        if floods {
+          message.put(bytes(Response(id: 0)).span.bytes, at: 0)
+          while (try? endpoint.producer.send(message)) == true {}
+        } else {
+          usleep(100)
+        }
       }
       stopped.signal()
     }
@@ -204,6 +209,17 @@ struct AgentTests {
       return
     }
     #expect(error.executed == .maybe)
+  }
+
+  @Test("An owner that never stops sending other answers doesn't keep the agent for ever")
+  func floods() throws {
+    let owner = try BadOwner(floods: true) { _, _ in [] }
+    var agent = try owner.agent()
+    let error = try #require(failure { _ = try agent.ping() })
+    guard case .noAnswer = error.reason else {
+      Issue.record("\(error)")
+      return
+    }
   }
 
   @Test("An owner that fell silent before it took the request: not executed")
