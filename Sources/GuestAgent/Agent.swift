@@ -120,7 +120,8 @@ public struct Agent: ~Copyable {
           throw error
         }
       case .lost(let reason?): throw AgentError(.protocolError(reason), executed: .no)
-      case .lost(nil), .none: break
+      case .acknowledged, .lost(nil): doorbell.ring(&endpoint)
+      case .none: break
       }
       if endpoint.state == .established { return }
       let now = monotonicNanoseconds()

@@ -92,7 +92,7 @@ extension Pump {
   private mutating func noteSession(_ event: Endpoint.Event, _ index: Int) {
     switch event {
     case .none: return
-    case .established: break
+    case .acknowledged, .established: break
     case .lost(let reason):
       forget(index)
       if let reason { complain("\(clients[index].guest) gave up channel \(clients[index].channel): \(reason.text)") }

@@ -13,9 +13,11 @@ public struct Endpoint: ~Copyable {
     case established
   }
 
-  /// What `refresh` noticed.
+  /// What `refresh` noticed. Whatever it was but `none`, the peer waits for this side's step: ring.
   public enum Event: Sendable, Equatable {
     case none
+    /// The peer's session is acknowledged; it has yet to acknowledge this one.
+    case acknowledged
     /// A session began. Rings are empty.
     case established
     /// The session is over; whatever was under way is lost. The peer ended it or restarted, or (with a reason) refused
@@ -129,6 +131,7 @@ public struct Endpoint: ~Copyable {
       }
       if theirs != 0, theirs != banned { prepare(for: theirs) }
       if wasEstablished { return .lost(nil) }
+      if state == .acknowledged, theirAcknowledged != session { return .acknowledged }
     }
     if state == .acknowledged, theirAcknowledged == session {
       state = .established
