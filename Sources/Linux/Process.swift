@@ -1,4 +1,5 @@
 import CLinux
+import Synchronization
 
 /// The first thing that a program does: sees to it that nothing it opens becomes its standard input, output or error.
 public func claimStandardDescriptors() { lx_claim_standard_descriptors() }
@@ -22,12 +23,15 @@ public var processorCount: Int { Int(lx_processor_count()) }
 public func monotonicNanoseconds() -> UInt64 { lx_now_ns() }
 
 /// From now on the first SIGINT only makes `wasInterrupted` true, and ends a sleep or a read; the second one ends the program.
-public func catchInterrupt() { lx_on_interrupt { _ in unsafe interruptFlag = 1 } }
+public func catchInterrupt() {
+  interrupted.store(false, ordering: .relaxed)  // makes sure that the handler isn't the first to touch it
+  lx_on_interrupt { _ in interrupted.store(true, ordering: .relaxed) }
+}
 
-public var wasInterrupted: Bool { unsafe withUnsafePointer(to: &interruptFlag) { unsafe lx_load_volatile($0) } != 0 }
+public var wasInterrupted: Bool { interrupted.load(ordering: .relaxed) }
 
-/// Written by the signal handler alone, which can reach nothing but a global; a word, so that it is whole.
-nonisolated(unsafe) private var interruptFlag: Int32 = 0
+/// Written by the signal handler, which can reach nothing but a global.
+private let interrupted = Atomic<Bool>(false)
 
 /// May return early: a signal came.
 public func sleepNanoseconds(_ duration: UInt64) { lx_sleep_ns(duration) }

@@ -239,7 +239,6 @@ static inline void lx_on_interrupt(void (*_Nonnull handler)(int)) {
   sigaddset(&set, SIGINT);
   sigprocmask(SIG_UNBLOCK, &set, 0);
 }
-static inline int lx_load_volatile(const int *_Nonnull word) { return *(const volatile int *)word; }
 static inline void lx_ignore_sigpipe(void) { signal(SIGPIPE, SIG_IGN); }
 
 /// Starts a thread with a small stack; the result is an errno value. It takes no signals: the first thread does.
