@@ -5,21 +5,23 @@ import PackageDescription
 let rules: [SwiftSetting] = [.strictMemorySafety(), .treatAllWarnings(as: .error)]
 // Tests and Benchmarks run on the host only, so they may use what Embedded Swift lacks.
 let hostRules: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+// The toolchain's view of the C library and CLinux's must be the same one.
+let view: [CSetting] = [.define("_GNU_SOURCE")]
 
 /// A library that also compiles as Embedded Swift. It may name only modules that stand above it in the list below.
 func module(_ name: String, uses: [Target.Dependency] = [], settings: [SwiftSetting] = []) -> Target {
-  .target(name: name, dependencies: uses, exclude: ["README.md"], swiftSettings: rules + settings)
+  .target(name: name, dependencies: uses, exclude: ["README.md"], cSettings: view, swiftSettings: rules + settings)
 }
 
 /// A program for guests, as thin as it can be.
 func program(_ name: String, uses: [Target.Dependency]) -> Target {
-  .executableTarget(name: name, dependencies: uses, exclude: ["README.md"], swiftSettings: rules)
+  .executableTarget(name: name, dependencies: uses, exclude: ["README.md"], cSettings: view, swiftSettings: rules)
 }
 
-/// The tests of a module. Foundation's view of the C library and CLinux's must be the same one, hence the definition.
+/// The tests of a module.
 func tests(of name: String, uses: [Target.Dependency]) -> Target {
   .testTarget(
-    name: "\(name)Tests", dependencies: uses + ["TestSupport"], cSettings: [.define("_GNU_SOURCE")], swiftSettings: hostRules)
+    name: "\(name)Tests", dependencies: uses + ["TestSupport"], cSettings: view, swiftSettings: hostRules)
 }
 
 let package = Package(
@@ -32,7 +34,7 @@ let package = Package(
   ],
   targets: [
     .target(name: "CLinux", exclude: ["README.md"]),
-    module("RingBuffer", settings: [.enableExperimentalFeature("Lifetimes")]),
+    module("RingBuffer", uses: ["CLinux"], settings: [.enableExperimentalFeature("Lifetimes")]),
     module("Linux", uses: ["CLinux"]),
     module("DeviceTree", uses: ["Linux"]),
     module("Partition", uses: ["DeviceTree", "Linux"]),
@@ -49,10 +51,10 @@ let package = Package(
       dependencies: [
         "BrokerProtocol", "CLinux", "GuestAgent", "Linux", "OwnerService", "Partition", "RingBuffer", "SharedMemory",
       ],
-      path: "Benchmarks", exclude: ["README.md"], swiftSettings: hostRules),
+      path: "Benchmarks", exclude: ["README.md"], cSettings: view, swiftSettings: hostRules),
 
     .target(
-      name: "TestSupport", dependencies: ["CLinux"], path: "Tests/TestSupport", cSettings: [.define("_GNU_SOURCE")],
+      name: "TestSupport", dependencies: ["CLinux"], path: "Tests/TestSupport", cSettings: view,
       swiftSettings: hostRules),
     // The ring's own sources over memory that a scheduler controls.
     .target(

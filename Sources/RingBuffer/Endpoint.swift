@@ -156,8 +156,8 @@ public struct Endpoint: ~Copyable {
     preparing.lines += Self.linesPerStep
     guard preparing.lines >= producer.lineCount else { return }
     preparing = (0, 0)
-    producer.reset(start: session)
-    consumer.reset(start: theirs)
+    producer.reset(start: session & ~7)
+    consumer.reset(start: theirs & ~7)
     rungSleep = 0
     acknowledged = theirs
     state = .acknowledged
@@ -195,7 +195,8 @@ public struct Endpoint: ~Copyable {
   /// - Ordering: a full fence between the credit word and the look at the sender's session (SP-6). Either the sender, which
   ///   first ends its session and then looks at the credit, sees the request taken, or this side sees the session ended.
   @inline(__always)
-  public func isStillWanted() -> Bool {
+  public mutating func isStillWanted() -> Bool {
+    consumer.giveCredit()
     sleepFence()
     return peer.session.load() == acknowledged
   }

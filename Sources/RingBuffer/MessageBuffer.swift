@@ -1,9 +1,9 @@
 /// Private memory for one message, copied out of shared memory before anybody looks at it, or filled before it is sent.
 ///
-/// Aligned to the machine's word, and whole words long, so that it is copied word by word.
+/// Aligned, and a multiple of 8 bytes long, so that it is copied slot by slot.
 @safe
 public struct MessageBuffer: ~Copyable, @unchecked Sendable {  // Sendable: owns its memory alone
-  @usableFromInline let words: UnsafeMutablePointer<UInt>
+  @usableFromInline let words: UnsafeMutablePointer<UInt64>
   /// Bytes that fit.
   public let capacity: Int
   /// Bytes in use.
@@ -12,7 +12,7 @@ public struct MessageBuffer: ~Copyable, @unchecked Sendable {  // Sendable: owns
   /// The one allocation.
   public init(capacity: Int) {
     precondition(capacity > 0 && capacity <= 1 << 24)
-    let count = (capacity + MemoryLayout<UInt>.size - 1) / MemoryLayout<UInt>.size
+    let count = (capacity + 7) / 8
     unsafe words = .allocate(capacity: count)
     unsafe words.initialize(repeating: 0, count: count)
     self.capacity = capacity

@@ -1,17 +1,17 @@
 /// What a peer did that no honest peer does. The link is dead until the peer starts a new session (Spec 3 §5).
 public enum RingError: Error, Equatable, Sendable {
-  /// A line's stamp is neither this position's, nor the previous lap's, nor 0 (Spec 2 §4).
-  case badStamp(position: UInt32)
-  /// A message's length is 0 or beyond the ring's maximum (Spec 2 §4).
-  case badLength(position: UInt32, length: UInt32)
+  /// A line's header is of a lap that it can't be of, or has a tag that isn't one or can't be there (Spec 2 §4).
+  case badHeader(position: UInt32)
+  /// A message is longer than the ring's maximum or the receiver's buffer (Spec 2 §4).
+  case tooLong(position: UInt32)
   /// The peer claims to have read what was never sent, or to have un-read something (Spec 2 §5).
   case badCredit(UInt32)
 
   /// What goes into the error word, for the peer and for tools (Spec 3 §5).
   public var reason: PoisonReason {
     switch self {
-    case .badStamp: .badStamp
-    case .badLength: .badLength
+    case .badHeader: .badHeader
+    case .tooLong: .tooLong
     case .badCredit: .badCredit
     }
   }
@@ -20,8 +20,8 @@ public enum RingError: Error, Equatable, Sendable {
 /// The error word's values (Spec 3 §5).
 public enum PoisonReason: UInt32, Error, Sendable {
   case none = 0
-  case badStamp = 1
-  case badLength = 2
+  case badHeader = 1
+  case tooLong = 2
   case badCredit = 3
   /// A frame that the protocol above can't parse (Spec 4 §2).
   case badFrame = 4
@@ -29,8 +29,8 @@ public enum PoisonReason: UInt32, Error, Sendable {
   public var text: String {
     switch self {
     case .none: "no error"
-    case .badStamp: "a ring line had an impossible stamp"
-    case .badLength: "a message had an impossible length"
+    case .badHeader: "a ring line had an impossible header"
+    case .tooLong: "a message was too long"
     case .badCredit: "the credit word was impossible"
     case .badFrame: "a frame could not be parsed"
     }

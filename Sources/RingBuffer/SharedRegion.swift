@@ -1,3 +1,4 @@
+import CLinux
 import Synchronization
 
 /// Memory that another guest writes at any time: nothing but aligned words, each read or written by one plain atomic
@@ -49,6 +50,9 @@ public struct SharedWord: @unchecked Sendable {  // Sendable: every access is at
   @inlinable
   init(_ pointer: UnsafeMutablePointer<Atomic<UInt32>>) { unsafe self.pointer = pointer }
 
+  @inlinable @inline(__always)
+  init(at address: UnsafeMutableRawPointer) { unsafe pointer = address.assumingMemoryBound(to: Atomic<UInt32>.self) }
+
   // SAFETY, all four: `SharedRegion` made the pointer inside its mapping.
   @inlinable @inline(__always)
   public func load() -> UInt32 { unsafe pointer.pointee.load(ordering: .relaxed) }
@@ -66,47 +70,32 @@ public struct SharedWord: @unchecked Sendable {  // Sendable: every access is at
   public var address: UnsafeRawPointer { unsafe UnsafeRawPointer(pointer) }
 }
 
-/// One cache line of a ring: two 32-bit header words, then 56 bytes of payload (Spec 2 §4).
-@safe
-@usableFromInline
-struct Line {
-  @usableFromInline static var size: Int { 64 }
-  @usableFromInline static var payloadSize: Int { 56 }
-  /// Payload is copied by the machine's natural word.
-  @usableFromInline static var payloadWords: Int { 56 / MemoryLayout<UInt>.size }
+// SAFETY, all below: the caller has the address from a `Line`, which lies in a ring that `SharedRegion` made.
 
-  @usableFromInline let pointer: UnsafeMutableRawPointer
+/// 8 bytes of payload, by the machine's natural word.
+@inlinable @inline(__always)
+func loadSlot(_ address: UnsafeMutableRawPointer) -> UInt64 {
+  if MemoryLayout<UInt>.size == 8 { return unsafe UInt64(natural(address).pointee.load(ordering: .relaxed)) }
+  let low = unsafe UInt64(natural(address).pointee.load(ordering: .relaxed))
+  return unsafe low | UInt64(natural(address + 4).pointee.load(ordering: .relaxed)) &<< 32
+}
 
-  /// - Parameter index: Less than the ring's line count, by the caller's mask.
-  @inlinable @inline(__always)
-  init(_ ring: UnsafeMutableRawPointer, index: UInt32) {
-    unsafe pointer = ring + Int(truncatingIfNeeded: index) &* Line.size
-  }
-
-  /// Which position of the ring this line holds, and that it does (Spec 2 §4).
-  @inlinable @inline(__always)
-  var stamp: SharedWord { unsafe SharedWord(pointer.assumingMemoryBound(to: Atomic<UInt32>.self)) }
-
-  /// The message's length in bytes, in its first line.
-  @inlinable @inline(__always)
-  var length: SharedWord { unsafe SharedWord((pointer + 4).assumingMemoryBound(to: Atomic<UInt32>.self)) }
-
-  // SAFETY, both: the caller keeps `index` in 0..<payloadWords, so that the word lies in this line.
-  @inlinable @inline(__always)
-  func payload(_ index: Int) -> UInt { unsafe word(index).pointee.load(ordering: .relaxed) }
-
-  @inlinable @inline(__always)
-  func setPayload(_ index: Int, _ value: UInt) { unsafe word(index).pointee.store(value, ordering: .relaxed) }
-
-  @inlinable @inline(__always)
-  func word(_ index: Int) -> UnsafeMutablePointer<Atomic<UInt>> {
-    unsafe (pointer + 8 + index &* MemoryLayout<UInt>.size).assumingMemoryBound(to: Atomic<UInt>.self)
+@inlinable @inline(__always)
+func storeSlot(_ address: UnsafeMutableRawPointer, _ value: UInt64) {
+  unsafe natural(address).pointee.store(UInt(truncatingIfNeeded: value), ordering: .relaxed)
+  if MemoryLayout<UInt>.size == 4 {
+    unsafe natural(address + 4).pointee.store(UInt(truncatingIfNeeded: value &>> 32), ordering: .relaxed)
   }
 }
 
-/// The stamp of a line that holds the message starting at `position`. Never 0, so that 0 means "nothing here".
 @inlinable @inline(__always)
-func stamp(of position: UInt32) -> UInt32 { position | 0x8000_0000 }
+func natural(_ address: UnsafeMutableRawPointer) -> UnsafeMutablePointer<Atomic<UInt>> {
+  unsafe address.assumingMemoryBound(to: Atomic<UInt>.self)
+}
+
+/// Asks the processor for a line, to write to it. A hint: nothing can be observed of it but time.
+@inline(__always)
+func prefetchForWriting(_ address: UnsafeMutableRawPointer) { unsafe lx_prefetch_for_writing(address) }
 
 /// What goes between "I sleep" and the last look, and between "I published" and "do you sleep?" (SP-3).
 ///

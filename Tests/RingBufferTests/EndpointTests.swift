@@ -100,13 +100,13 @@ struct EndpointTests {
   func poison() {
     var link = TestLink()
     link.establish()
-    link.owner.poison(.badLength)
+    link.owner.poison(.tooLong)
     expect(link.owner.state == .sync)
     // The same session gets no second chance.
     expect(link.owner.refresh() == .none)
     expect(link.owner.state == .sync)
-    expect(link.borrower.peerRefusal == .badLength)
-    expect(link.borrower.refresh() == .lost(.badLength))
+    expect(link.borrower.peerRefusal == .tooLong)
+    expect(link.borrower.refresh() == .lost(.tooLong))
     link.settle()
     expect(link.owner.state == .established && link.borrower.state == .established)
     expect(link.borrower.peerRefusal == nil)
@@ -117,7 +117,7 @@ struct EndpointTests {
     var link = TestLink()
     link.establish()
     link.borrower.start(session: 0x3333)
-    link.owner.poison(.badStamp)
+    link.owner.poison(.badHeader)
     link.settle()
     expect(link.owner.state == .established)
   }

@@ -58,7 +58,7 @@ struct TestRing: ~Copyable {
   }
 
   /// Offset of the line that holds `position`.
-  func line(_ position: UInt32) -> Int { 64 + Int(position & (producer.lineCount - 1)) * 64 }
+  func line(_ position: UInt32) -> Int { 64 + Int(position / 8 & (producer.lineCount - 1)) * 64 }
 }
 
 extension MessageBuffer {

@@ -20,9 +20,15 @@ struct VectorTests {
         try expect(ring.receive() == expected, "line \(line)")
       case "line":
         let start = 64 + (try #require(Int(words[1], radix: 16))) * 64
-        for (index, byte) in try #require(bytes(hex: words.dropFirst(2))).enumerated() {
-          expect(ring.memory.memory.load(fromByteOffset: start + index, as: UInt8.self) == byte, "line \(line), byte \(index)")
+        expect(ring.memory[start] == UInt32(words[2], radix: 16), "line \(line): \(String(ring.memory[start], radix: 16))")
+        for (index, byte) in try #require(bytes(hex: words.dropFirst(3))).enumerated() {
+          expect(ring.memory.memory.load(fromByteOffset: start + 8 + index, as: UInt8.self) == byte, "line \(line), byte \(index)")
         }
+      case "append":
+        ring.message = MessageBuffer(try #require(bytes(hex: words.dropFirst())), capacity: ring.message.capacity)
+        try expect(ring.producer.append(ring.message), "line \(line)")
+      case "publish": ring.producer.publish()
+      case "nothing": try expect(ring.receive() == nil, "line \(line)")
       case "credit": expect(ring.memory[TestRing.creditOffset] == UInt32(words[1], radix: 16), "line \(line)")
       default: Issue.record("line \(line): unknown word \(words[0])")
       }

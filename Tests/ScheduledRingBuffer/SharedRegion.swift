@@ -21,6 +21,9 @@ public struct SharedRegion: @unchecked Sendable {
 public struct SharedWord: Sendable {
   let offset: Int
 
+  init(offset: Int) { self.offset = offset }
+  @usableFromInline init(at address: UnsafeMutableRawPointer) { offset = Int(bitPattern: address) }
+
   // What is relaxed and what is ordered makes no difference but for a release: that drains after all stores before it.
   public func load() -> UInt32 { UInt32(truncatingIfNeeded: Schedule.current.load(offset)) }
   public func loadAcquiring() -> UInt32 { load() }
@@ -29,28 +32,11 @@ public struct SharedWord: Sendable {
 }
 
 @usableFromInline
-struct Line {
-  @usableFromInline static var size: Int { 64 }
-  @usableFromInline static var payloadSize: Int { 56 }
-  @usableFromInline static var payloadWords: Int { 56 / MemoryLayout<UInt>.size }
-
-  let offset: Int
-
-  @usableFromInline
-  init(_ ring: UnsafeMutableRawPointer, index: UInt32) {
-    offset = Int(bitPattern: ring) + Int(truncatingIfNeeded: index) &* Line.size
-  }
-
-  @usableFromInline var stamp: SharedWord { SharedWord(offset: offset) }
-  @usableFromInline var length: SharedWord { SharedWord(offset: offset + 4) }
-
-  @usableFromInline func payload(_ index: Int) -> UInt { UInt(Schedule.current.load(offset + 8 + index * 8)) }
-  @usableFromInline func setPayload(_ index: Int, _ value: UInt) {
-    Schedule.current.store(offset + 8 + index * 8, UInt64(value), release: false)
-  }
-}
-
+func loadSlot(_ address: UnsafeMutableRawPointer) -> UInt64 { Schedule.current.load(Int(bitPattern: address)) }
 @usableFromInline
-func stamp(of position: UInt32) -> UInt32 { position | 0x8000_0000 }
+func storeSlot(_ address: UnsafeMutableRawPointer, _ value: UInt64) {
+  Schedule.current.store(Int(bitPattern: address), value, release: false)
+}
+func prefetchForWriting(_ address: UnsafeMutableRawPointer) {}
 
 public func sleepFence() { Schedule.current.fence() }

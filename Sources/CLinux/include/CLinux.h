@@ -64,6 +64,15 @@ static inline void lx_spin_hint(void) {
 #endif
 }
 
+/// Asks the processor for the cache line at `address`, to write to it. A hint: no access, no fault, no ordering.
+static inline void lx_prefetch_for_writing(const void *_Nonnull address) {
+#if defined(__x86_64__)
+  __asm__ volatile("prefetchw %0" : : "m"(*(const char *)address));  // the builtin would be a prefetch for reading
+#else
+  __builtin_prefetch(address, 1);
+#endif
+}
+
 /// How many processors this kernel runs on.
 static inline int lx_processor_count(void) {
   long n = sysconf(_SC_NPROCESSORS_ONLN);

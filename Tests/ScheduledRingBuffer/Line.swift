@@ -1,0 +1,1 @@
+../../Sources/RingBuffer/Line.swift
