@@ -12,6 +12,13 @@ struct Benchmarks {
     var arguments = Arguments(Array(processArguments().dropFirst()))
     do throws(UsageError) {
       if arguments.flag("--help", "-h") { return printLine(helpText) }
+      if let count = try arguments.value("--loop") {
+        let bytes = try arguments.value("--bytes") ?? "8"
+        guard let count = parseNumber(count), let size = parseNumber(bytes), (1...896).contains(size) else {
+          throw UsageError("--loop takes a count, --bytes 1 to 896")
+        }
+        return loop(count: Int(clamping: count), bytes: Int(size))
+      }
       let json = try arguments.value("--json")
       let roundsText = try arguments.value("--rounds") ?? "400"
       guard let rounds = parseNumber(roundsText), rounds > 0, rounds <= 100_000 else {

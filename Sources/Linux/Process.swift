@@ -36,7 +36,7 @@ private let interrupted = Atomic<Bool>(false)
 /// May return early: a signal came.
 public func sleepNanoseconds(_ duration: UInt64) { lx_sleep_ns(duration) }
 
-@inline(__always)
+@inlinable @inline(__always)
 public func spinHint() { lx_spin_hint() }
 
 /// A number nobody else can guess, never 0.

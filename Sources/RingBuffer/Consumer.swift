@@ -1,29 +1,33 @@
 /// The receiving end of a ring. Exactly one exists for a ring, in exactly one thread.
 @safe
 public struct Consumer: ~Copyable {
-  @usableFromInline let ring: UnsafeMutableRawPointer
-  /// Lines in the ring, a power of two.
-  @usableFromInline let lineCount: UInt32
+  @usableFromInline let lines: Lines
   /// Our word: the position up to which we have read.
   @usableFromInline let credit: SharedWord
   /// Position of the line that is being read. Ours alone, never read back from shared memory.
   @usableFromInline var line: UInt32 = 0
+  /// That line.
+  @usableFromInline var current: Line
+  /// The lap that its header must have.
+  @usableFromInline var currentLap: UInt32 = 0
   /// Its header as it was when last looked at, in 64 bits, so that there is nothing behind the last tag; 0 before.
   @usableFromInline var header: UInt64 = 0
+  /// The header with which there was nothing to be received when last looked at; `.max`, which no header is, before.
+  @usableFromInline var idle = UInt64.max
   /// Four times the slot that comes next, the distance to its tag in the header: 4...32.
   @usableFromInline var shift: UInt32 = 4
   /// What the credit word holds.
   @usableFromInline var given: UInt32 = 0
 
   init(_ region: SharedRegion, offset: Int, lineCount: Int, credit: SharedWord) {
-    unsafe ring = region.lines(at: offset, count: lineCount)
-    self.lineCount = UInt32(lineCount)
+    lines = Lines(region, offset: offset, count: lineCount)
     self.credit = credit
+    current = lines[0]
   }
 
   /// Longest message in bytes that an honest producer sends here.
   @inlinable
-  public var maximumMessageSize: Int { Int(truncatingIfNeeded: lineCount) / 4 * Line.payloadSize }
+  public var maximumMessageSize: Int { lines.maximumMessageSize }
 
   /// Up to where we have read.
   @inlinable
@@ -34,24 +38,21 @@ public struct Consumer: ~Copyable {
   /// - Ordering: releases the credit word: a producer of the session before, which finds it impossible, then sees the new
   ///   session too (Spec 3 §5).
   mutating func reset(start: UInt32) {
-    line = start
-    header = 0
-    shift = 4
+    begin(start)
     given = start
     credit.storeReleasing(start)
   }
 
   /// Whether something is to be received, be it a message or a violation.
-  @inlinable @inline(__always)
   public var isReady: Bool {
     let tag = UInt32(truncatingIfNeeded: header &>> UInt64(shift)) & 15
     if tag != Line.nothing, tag != Line.skip { return true }
     let isOver = tag == Line.skip || shift == 32
     let at = isOver ? line &+ 8 : line
-    let found = unsafe Line(ring, lineCount, at: at).header.loadAcquiring()
-    if found & 15 == lap(of: at, lineCount) { return found &>> (isOver ? 4 : shift) & 15 != Line.nothing }
+    let found = lines[at].header.loadAcquiring()
+    if found & 15 == lines.lap(of: at) { return found &>> (isOver ? 4 : shift) & 15 != Line.nothing }
     guard isOver || shift == 4 else { return true }
-    return found != 0 && found & 15 != lap(of: at &- lineCount &* 8, lineCount)
+    return found != 0 && found & 15 != (lines.lap(of: at) &- 1) & 15
   }
 
   /// Copies the oldest unread message out of shared memory. Its lines are given back some time later: a quarter of the ring
@@ -69,16 +70,32 @@ public struct Consumer: ~Copyable {
   @inlinable
   public mutating func receive(into message: inout MessageBuffer) throws(RingError) -> Bool {
     var tag = UInt32(truncatingIfNeeded: header &>> UInt64(shift)) & 15
-    if tag == Line.nothing || tag == Line.skip {
-      guard try look() else { return false }
-      tag = UInt32(truncatingIfNeeded: header &>> UInt64(shift)) & 15
+    if tag == Line.nothing {
+      if shift == 32 { nextLine() }
+      let found = current.header.loadAcquiring()  // SP-1
+      if UInt64(found) == idle { return false }
+      tag = found &>> shift & 15
+      guard found & 15 == currentLap, tag != Line.nothing else { return try nothing(found) }
+      header = UInt64(found)
     }
-    guard tag < Line.more, Int(truncatingIfNeeded: tag) <= message.capacity else { return try receiveSlots(into: &message) }
-    // SAFETY: a buffer has at least one word; `look` and `receiveSlots` leave a tag only of slots 1...7.
-    unsafe message.words[0] = Line(ring, lineCount, at: line).slot(shift / 4)
+    guard tag &- 1 < 8 else { return try receiveSlots(into: &message) }
+    // SAFETY: a buffer has room for 8 bytes; shift / 4 is 1...7, as there is no tag elsewhere.
+    unsafe message.words[0] = current.slot(shift / 4)
     message.used = Int(truncatingIfNeeded: tag)
     shift &+= 4
     return true
+  }
+
+  /// Nothing is to be received, or a violation is: `found` is the current line's header.
+  @usableFromInline
+  mutating func nothing(_ found: UInt32) throws(RingError) -> Bool {
+    // What an honest ring holds in a line that is not begun: nothing since the session began, or the previous lap's messages.
+    guard found & 15 == currentLap || shift == 4 && (found == 0 || found & 15 == (currentLap &- 1) & 15) else {
+      throw .badHeader(position: position)
+    }
+    idle = UInt64(found)
+    giveCredit()
+    return false
   }
 
   /// Says up to where this side has read, if it hasn't said so yet.
@@ -90,92 +107,93 @@ public struct Consumer: ~Copyable {
     credit.storeReleasing(given)  // SP-2
   }
 
-  /// Looks into the ring for the slot that comes next.
-  ///
-  /// - Returns: Whether there is a tag for it in `header`: of a message, or one that can't be there.
-  @usableFromInline
-  mutating func look() throws(RingError) -> Bool {
-    var isOver = shift == 32 || (header &>> UInt64(shift)) & 15 != 0
-    while true {
-      if isOver { nextLine() }
-      let found = unsafe Line(ring, lineCount, at: line).header.loadAcquiring()  // SP-1
-      let tag = found &>> shift & 15
-      if found & 15 != lap(of: line, lineCount) {
-        // What an honest ring holds in a line that is not begun: nothing since the session began, or the previous lap's messages.
-        guard shift == 4, found == 0 || found & 15 == lap(of: line &- lineCount &* 8, lineCount) else {
-          throw .badHeader(position: position)
-        }
-      } else if tag != Line.nothing {
-        if tag == Line.skip {
-          // A line with nothing in it is not skipped.
-          guard shift != 4 else { throw .badHeader(position: position) }
-          isOver = true
-          continue
-        }
-        header = UInt64(found)
-        return true
-      }
-      giveCredit()
-      return false
-    }
-  }
-
-  private mutating func nextLine() {
-    line &+= 8
+  /// Goes to the line at `position`, of which nothing is known.
+  private mutating func begin(_ position: UInt32) {
+    line = position
+    current = lines[position]
+    currentLap = lines.lap(of: position)
     header = 0
+    idle = .max
     shift = 4
-    giveCreditSometimes()
   }
 
-  /// A quarter of the ring at once: each time that the word is stored, the producer's processor has to fetch it.
-  private mutating func giveCreditSometimes() {
-    if line &- given >= lineCount &* 2 { giveCredit() }
+  /// A quarter of the ring is given back at once: each time that the word is stored, the producer's processor has to fetch it.
+  @usableFromInline
+  mutating func nextLine() {
+    begin(line &+ 8)
+    if line &- given >= lines.count &* 2 { giveCredit() }
   }
 
-  /// As `receive`, for a message of several slots, or one that is a violation.
+  /// As `receive`, for whatever isn't a message of one slot; its first tag is in `header`.
   @usableFromInline
   mutating func receiveSlots(into message: inout MessageBuffer) throws(RingError) -> Bool {
+    let tags = UInt32(truncatingIfNeeded: header &>> UInt64(shift))
+    if tags & 15 == Line.skip {
+      // A line with nothing in it is not skipped.
+      guard shift != 4 else { throw .badHeader(position: position) }
+      nextLine()
+      return try receive(into: &message)
+    }
+    let more = UInt32(truncatingIfNeeded: (tags ^ Line.allMore).trailingZeroBitCount) / 4
+    guard shift &+ 4 &* more < 32 else { return try receiveLines(into: &message) }
+    // All of it is in this line.
+    let tag = Int(truncatingIfNeeded: tags &>> (4 &* more) & 15)
+    let last = Int(truncatingIfNeeded: more)
+    let size = 8 &* last &+ tag
+    guard (1...8).contains(tag) else { throw .badHeader(position: position) }
+    guard size <= message.capacity else { throw .tooLong(position: position) }
+    // SAFETY: the buffer has so many words; the slots end before the line does.
+    unsafe current.readSlots(shift / 4, last &+ 1, into: message.words)
+    message.used = size
+    shift &+= 4 &* (more &+ 1)
+    return true
+  }
+
+  /// As `receive`, for a message that goes on in the next line.
+  private mutating func receiveLines(into message: inout MessageBuffer) throws(RingError) -> Bool {
     let limit = min(maximumMessageSize, message.capacity)
-    let wordLimit = (limit + 7) / 8
+    let start = position
+    var left = (limit &+ 7) / 8  // words of the buffer
+    var words = unsafe message.words
     var at = line
+    var source = current
     var found = UInt32(truncatingIfNeeded: header)
     var slot = shift / 4
-    var word = 0
     while true {
-      let source = unsafe Line(ring, lineCount, at: at)
-      if slot == 1, found &>> 4 == Line.allMore &>> 4 {
-        guard wordLimit &- word >= 7 else { throw .tooLong(position: position) }
-        // SAFETY: the buffer has wordLimit words.
-        unsafe source.readSlots(into: message.words + word)
-        word &+= 7
+      // How many slots from this one on say that there are more; 8 - slot when the message goes on in the next line.
+      let tags = found &>> (slot &* 4)
+      let more = min(UInt32(truncatingIfNeeded: (tags ^ Line.allMore).trailingZeroBitCount) / 4, 8 &- slot)
+      let count = Int(truncatingIfNeeded: more)
+      guard count <= left else { throw .tooLong(position: start) }
+      // SAFETY, all: so many words are left.
+      if count == 7 {
+        unsafe source.readSlots(1, 7, into: words)
       } else {
-        var tag = Line.nothing
-        while slot < 8 {
-          tag = found &>> (slot &* 4) & 15
-          guard tag != Line.nothing, tag <= Line.more else { throw .badHeader(position: position) }
-          guard word < wordLimit else { throw .tooLong(position: position) }
-          // SAFETY: the guards.
-          unsafe message.words[word] = source.slot(slot)
-          word &+= 1
-          slot &+= 1
-          if tag != Line.more { break }
-        }
-        if tag != Line.more {
-          let size = (word &- 1) &* 8 &+ Int(truncatingIfNeeded: tag)
-          guard size <= limit else { throw .tooLong(position: position) }
-          message.used = size
-          line = at
-          header = UInt64(found)
-          shift = slot &* 4
-          giveCreditSometimes()
-          return true
-        }
+        unsafe source.readSlots(slot, count, into: words)
       }
-      // The message goes on, and was published whole: the next line is there.
+      unsafe words += count
+      left &-= count
+      if slot &+ more < 8 {
+        let tag = tags &>> (more &* 4) & 15
+        guard tag &- 1 < 8 else { throw .badHeader(position: start) }
+        let size = ((limit &+ 7) / 8 &- left) &* 8 &+ Int(truncatingIfNeeded: tag)
+        guard size <= limit else { throw .tooLong(position: start) }
+        unsafe words[0] = source.slot(slot &+ more)
+        message.used = size
+        if at != line {
+          line = at &- 8
+          nextLine()
+        }
+        header = UInt64(found)
+        shift = (slot &+ more &+ 1) &* 4
+        return true
+      }
+      // It was published whole: the next line is there.
       at &+= 8
       slot = 1
-      found = unsafe Line(ring, lineCount, at: at).header.load()
-      guard found & 15 == lap(of: at, lineCount) else { throw .badHeader(position: position) }
+      source = lines[at]
+      found = source.header.load()
+      guard found & 15 == lines.lap(of: at) else { throw .badHeader(position: start) }
     }
   }
 }

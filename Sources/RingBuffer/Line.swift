@@ -25,13 +25,8 @@ struct Line {
 
   @usableFromInline let pointer: UnsafeMutableRawPointer
 
-  /// The line in which `position` lies. A position counts slots of 8 bytes, 8 to a line with its header.
-  ///
-  /// - Parameter lineCount: Lines of the ring, a power of two.
   @inlinable @inline(__always)
-  init(_ ring: UnsafeMutableRawPointer, _ lineCount: UInt32, at position: UInt32) {
-    unsafe pointer = ring + Int(truncatingIfNeeded: position / 8 & (lineCount &- 1)) &* Line.size
-  }
+  init(_ pointer: UnsafeMutableRawPointer) { unsafe self.pointer = pointer }
 
   @inlinable @inline(__always)
   var header: SharedWord { unsafe SharedWord(at: pointer) }
@@ -43,22 +38,60 @@ struct Line {
   @inlinable @inline(__always)
   func setSlot(_ index: UInt32, _ value: UInt64) { unsafe storeSlot(pointer + Int(truncatingIfNeeded: index) &* 8, value) }
 
-  /// All seven slots from private memory.
+  /// `count` slots from slot `first` on from private memory.
   @inline(__always)
-  func setSlots(_ words: UnsafeMutablePointer<UInt64>) {
-    for index in 0..<Self.slots { unsafe setSlot(index &+ 1, words[Int(truncatingIfNeeded: index)]) }
+  func setSlots(_ first: UInt32, _ count: Int, _ words: UnsafeMutablePointer<UInt64>) {
+    // SAFETY, both: the caller's slots are at most slot 7, and there are so many words.
+    let to = unsafe pointer + Int(truncatingIfNeeded: first) &* 8
+    var index = 0
+    while index < count {
+      unsafe storeSlot(to + index &* 8, words[index])
+      index &+= 1
+    }
   }
 
-  /// All seven slots into private memory.
+  /// `count` slots from slot `first` on into private memory.
   @inline(__always)
-  func readSlots(into words: UnsafeMutablePointer<UInt64>) {
-    for index in 0..<Self.slots { unsafe words[Int(truncatingIfNeeded: index)] = slot(index &+ 1) }
+  func readSlots(_ first: UInt32, _ count: Int, into words: UnsafeMutablePointer<UInt64>) {
+    let from = unsafe pointer + Int(truncatingIfNeeded: first) &* 8
+    var index = 0
+    while index < count {
+      unsafe words[index] = loadSlot(from + index &* 8)
+      index &+= 1
+    }
   }
 
   @inline(__always)
   func prefetch() { unsafe prefetchForWriting(pointer) }
 }
 
-/// Which time round the ring `position` is, modulo 16.
-@inlinable @inline(__always)
-func lap(of position: UInt32, _ lineCount: UInt32) -> UInt32 { (position &>> UInt32(truncatingIfNeeded: lineCount.trailingZeroBitCount &+ 3)) & 15 }
+/// The lines of a ring.
+@safe
+@usableFromInline
+struct Lines {
+  private let base: UnsafeMutableRawPointer
+  /// A power of two.
+  let count: UInt32
+  private let lapShift: UInt32
+
+  init(_ region: SharedRegion, offset: Int, count: Int) {
+    unsafe base = region.lines(at: offset, count: count)
+    self.count = UInt32(count)
+    lapShift = UInt32(count.trailingZeroBitCount) + 3
+  }
+
+  /// The line in which `position` lies. A position counts slots of 8 bytes, 8 to a line with its header.
+  @inline(__always)
+  subscript(_ position: UInt32) -> Line {
+    // SAFETY: the index is masked.
+    unsafe Line(base + Int(truncatingIfNeeded: position / 8 & (count &- 1)) &* Line.size)
+  }
+
+  /// Which time round the ring `position` is, modulo 16.
+  @inline(__always)
+  func lap(of position: UInt32) -> UInt32 { position &>> lapShift & 15 }
+
+  /// Longest message in bytes: a quarter of the ring, so that one message never waits for an empty ring.
+  @usableFromInline
+  var maximumMessageSize: Int { Int(truncatingIfNeeded: count) / 4 * Line.payloadSize }
+}

@@ -4,7 +4,7 @@
 @safe
 public struct MessageBuffer: ~Copyable, @unchecked Sendable {  // Sendable: owns its memory alone
   @usableFromInline let words: UnsafeMutablePointer<UInt64>
-  /// Bytes that fit.
+  /// Bytes that fit: 8 at least.
   public let capacity: Int
   /// Bytes in use.
   @usableFromInline var used = 0
@@ -15,7 +15,7 @@ public struct MessageBuffer: ~Copyable, @unchecked Sendable {  // Sendable: owns
     let count = (capacity + 7) / 8
     unsafe words = .allocate(capacity: count)
     unsafe words.initialize(repeating: 0, count: count)
-    self.capacity = capacity
+    self.capacity = max(8, capacity)
   }
 
   @inlinable

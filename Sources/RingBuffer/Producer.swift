@@ -1,55 +1,65 @@
 /// The sending end of a ring. Exactly one exists for a ring, in exactly one thread.
 @safe
 public struct Producer: ~Copyable {
-  @usableFromInline let ring: UnsafeMutableRawPointer
-  /// Lines in the ring, a power of two.
-  @usableFromInline let lineCount: UInt32
+  @usableFromInline let lines: Lines
   /// The consumer's word: the position up to which it has read.
-  @usableFromInline let credit: SharedWord
+  private let credit: SharedWord
   /// Position of the line that is being filled. Runs freely; ours alone, never read back from shared memory.
   @usableFromInline var line: UInt32 = 0
-  /// Its slots that are not used yet.
-  @usableFromInline var free: UInt32 = 0
+  /// That line.
+  @usableFromInline var current: Line
   /// Its header, as it has to become.
   @usableFromInline var header: UInt32 = 0
-  /// Whether the header in the ring says less than `header`.
-  @usableFromInline var isBehind = false
+  /// Four times the slot that comes next, the distance to its tag in the header: 4...32.
+  @usableFromInline var shift: UInt32 = 32
+  /// Whether something was appended since the last `publish`.
+  @usableFromInline var isAppending = false
+  /// Whether the current line's header says less than `header`.
+  private var isBehind = false
   /// The first line that is filled and not published, with its header: whoever sees that one may look at all that follow.
-  @usableFromInline var held: (line: UInt32, header: UInt32)?
+  private var held: (line: Line, header: UInt32)?
   /// The newest credit that was looked at.
-  @usableFromInline var creditSeen: UInt32 = 0
+  private var creditSeen: UInt32 = 0
+  /// The first line that the consumer may not have finished reading, a lap later: where the room ends.
+  private var limit: UInt32 = 0
 
   /// - Parameter offset: Of the ring in `region`, from `LinkLayout`.
   init(_ region: SharedRegion, offset: Int, lineCount: Int, credit: SharedWord) {
-    unsafe ring = region.lines(at: offset, count: lineCount)
-    self.lineCount = UInt32(lineCount)
+    lines = Lines(region, offset: offset, count: lineCount)
     self.credit = credit
+    current = lines[0]
   }
 
   /// Up to where the ring is used: what to remember of a message before it is sent.
   @inlinable
-  public var position: UInt32 { free == Line.slots ? line : line &+ 8 &- free }
+  public var position: UInt32 { shift == 4 ? line : line &+ shift / 4 }
 
   /// Longest message in bytes: a quarter of the ring, so that one message never waits for an empty ring.
   @inlinable
-  public var maximumMessageSize: Int { Int(truncatingIfNeeded: lineCount) / 4 * Line.payloadSize }
+  public var maximumMessageSize: Int { lines.maximumMessageSize }
+
+  /// Lines in the ring.
+  var lineCount: UInt32 { lines.count }
 
   /// Makes the ring empty, with the next message in the line at `start`.
   ///
   /// Only while the peer does not read, and after `clear` of every line (Spec 3 §3).
   mutating func reset(start: UInt32) {
     line = start &- 8
-    free = 0
+    current = lines[line]
+    shift = 32
+    isAppending = false
     isBehind = false
     held = nil
     creditSeen = start
+    limit = start &+ lines.count &* 8
   }
 
   /// Makes lines hold nothing. Old contents are never assumed to: a predecessor or the peer may have written any.
   ///
-  /// - Parameter lines: Those of them that the ring has.
-  func clear(_ lines: Range<UInt32>) {
-    for index in lines.clamped(to: 0..<lineCount) { unsafe Line(ring, lineCount, at: index * 8).header.store(0) }
+  /// - Parameter range: Those of them that the ring has.
+  func clear(_ range: Range<UInt32>) {
+    for index in range.clamped(to: 0..<lines.count) { lines[index * 8].header.store(0) }
   }
 
   /// Whether `count` messages of `size` bytes fit now. Looks at the consumer's credit only when the last one seen isn't
@@ -62,13 +72,18 @@ public struct Producer: ~Copyable {
   }
 
   /// Whether that many lines can be had besides the current one.
-  private mutating func hasRoom(lines: UInt32) throws(RingError) -> Bool {
-    // From the line that the consumer is at to the current one.
-    if lineCount &- (line &+ 8 &- creditSeen & ~7) / 8 >= lines { return true }
+  @inline(__always)
+  private mutating func hasRoom(lines count: UInt32) throws(RingError) -> Bool {
+    (limit &- line &- 8) / 8 >= count ? true : try hasNewRoom(lines: count)
+  }
+
+  @inline(never)
+  private mutating func hasNewRoom(lines count: UInt32) throws(RingError) -> Bool {
     let newest = credit.loadAcquiring()
     guard newest &- creditSeen <= position &- creditSeen else { throw .badCredit(newest) }
     creditSeen = newest
-    return lineCount &- (line &+ 8 &- creditSeen & ~7) / 8 >= lines
+    limit = (newest & ~7) &+ lines.count &* 8
+    return (limit &- line &- 8) / 8 >= count
   }
 
   /// Publishes a message.
@@ -81,13 +96,57 @@ public struct Producer: ~Copyable {
   /// - Complexity: O(size). No allocation, no lock, no system call.
   @inlinable
   public mutating func send(_ message: borrowing MessageBuffer) throws(RingError) -> Bool {
+    let size = message.used
+    guard UInt(bitPattern: size) &- 1 < 8, !isAppending else { return try sendSlots(message) }
+    if shift == 32 { guard try openLine() else { return false } }
+    // SAFETY: a buffer has at least one word.
+    unsafe current.setSlot(shift / 4, Self.firstBytes(size, of: message.words[0]))
+    header |= UInt32(truncatingIfNeeded: size) &<< shift
+    shift &+= 4
+    current.header.storeReleasing(header)  // SP-1
+    return true
+  }
+
+  /// Goes on to a fresh line, where nothing is to be published in the current one.
+  @usableFromInline
+  mutating func openLine() throws(RingError) -> Bool {
+    guard try hasRoom(lines: 1) else { return false }
+    nextLine()
+    return true
+  }
+
+  /// As `send`, for whatever isn't a message of one slot.
+  @usableFromInline
+  mutating func sendSlots(_ message: borrowing MessageBuffer) throws(RingError) -> Bool {
+    let size = message.used
+    let tags = 4 &* Line.slots(for: size)
+    if shift == 32, size <= Line.payloadSize, !isAppending { guard try openLine() else { return false } }
+    guard shift &+ tags <= 32, !isAppending else { return try sendLines(message) }
+    precondition(size > 0, "a message fits in a quarter of the ring")
+    let first = shift
+    header |= Self.tags(size, shift: first)
+    shift &+= tags
+    skipRestUnlessAnother(size)
+    // All stores follow each other closely: a consumer that polls the line takes it away from this processor once.
+    // SAFETY: the message has so many slots.
+    unsafe put(message.words, size, at: first / 4)
+    current.header.storeReleasing(header)  // SP-1
+    return true
+  }
+
+  @inline(never)
+  private mutating func sendLines(_ message: borrowing MessageBuffer) throws(RingError) -> Bool {
     guard try append(message) else { return false }
-    // Of a next message as long as this one, only a part would go into this line: leaves the rest to nobody, so that one
-    // line has it whole. A message of several lines has no line of its own to gain.
-    let slots = Line.slots(for: message.used)
-    if free &- 1 < slots &- 1, slots <= Line.slots { skipRest() }
+    skipRestUnlessAnother(message.used)
     publish()
     return true
+  }
+
+  /// Of a next message as long as this one, only a part would go into this line: leaves the rest to nobody, so that one
+  /// line has it whole. A message of several lines has no line of its own to gain.
+  @inline(__always)
+  private mutating func skipRestUnlessAnother(_ size: Int) {
+    if shift < 32, shift &+ 4 &* Line.slots(for: size) > 32, size <= Line.payloadSize { skipRest() }
   }
 
   /// Puts a message into the ring that the consumer need not see before `publish`. Several that are published at once cost
@@ -95,28 +154,107 @@ public struct Producer: ~Copyable {
   ///
   /// - Returns: False when the ring is full. Then what was appended before is published, since only the consumer can make room.
   /// - Otherwise as `send`.
-  @inlinable
   public mutating func append(_ message: borrowing MessageBuffer) throws(RingError) -> Bool {
     let size = message.used
     precondition(size > 0 && size <= maximumMessageSize, "a message fits in a quarter of the ring")
-    let count = Line.slots(for: size)
-    if count > free {
-      if count > Line.slots { return try appendAcrossLines(message) }
-      guard try openLine() else { return false }
+    let slots = Line.slots(for: size)
+    if shift &+ slots &* 4 > 32 {
+      if slots > Line.slots { return try appendAcrossLines(message) }
+      guard try hasRoom(lines: 1) else {
+        publish()
+        return false
+      }
+      if shift < 32 {
+        skipRest()
+        isBehind = true
+      }
+      nextLine()
     }
-    let target = unsafe Line(ring, lineCount, at: line)
-    let first = 8 &- free
-    var slot: UInt32 = 0
-    while slot &+ 1 < count {
-      // SAFETY: slot < count, inside the message; first + slot ≤ 7, as count ≤ free.
-      unsafe target.setSlot(first &+ slot, message.words[Int(truncatingIfNeeded: slot)])
-      slot &+= 1
+    // SAFETY: the message has so many slots.
+    unsafe put(message.words, size, at: shift / 4)
+    header |= Self.tags(size, shift: shift)
+    shift &+= 4 &* slots
+    isBehind = true
+    isAppending = true
+    return true
+  }
+
+  /// The first `count` bytes of a word, the others as 0: what an earlier message left there is nobody's business.
+  @inlinable @inline(__always)
+  static func firstBytes(_ count: Int, of word: UInt64) -> UInt64 {
+    word & .max &>> UInt64(truncatingIfNeeded: 64 &- count &* 8)
+  }
+
+  /// Puts the last `size` bytes of a message into the current line, where they fit.
+  @inline(__always)
+  private func put(_ words: UnsafeMutablePointer<UInt64>, _ size: Int, at slot: UInt32) {
+    let last = (size &- 1) / 8
+    // SAFETY, both: the caller has so many words.
+    let word = unsafe Self.firstBytes((size &- 1) & 7 &+ 1, of: words[last])
+    unsafe current.setSlots(slot, last, words)
+    current.setSlot(slot &+ UInt32(truncatingIfNeeded: last), word)
+  }
+
+  /// Their tags.
+  @inline(__always)
+  private static func tags(_ size: Int, shift: UInt32) -> UInt32 {
+    let end = shift &+ 4 &* UInt32(truncatingIfNeeded: (size &- 1) / 8)
+    return Line.allMore & ((1 &<< end) &- (1 &<< shift)) | UInt32(truncatingIfNeeded: (size &- 1) & 7 &+ 1) &<< end
+  }
+
+  private mutating func skipRest() {
+    header |= Line.skip &<< shift
+    shift = 32
+  }
+
+  /// Lines ahead of the current one that the processor is asked for: as many as it fetches while it fills one.
+  private static var prefetchDistance: UInt32 { 8 }
+
+  /// Goes on to the next line, for which there is credit.
+  @inline(__always)
+  private mutating func nextLine() {
+    if isBehind {
+      if held == nil { held = (current, header) } else { current.header.store(header) }
+      isBehind = false
     }
-    // SAFETY: as above.
-    let (last, tag) = unsafe lastSlot(of: size, message.words[Int(truncatingIfNeeded: slot)])
-    target.setSlot(first &+ slot, last)
-    header |= tags(count, last: tag) &<< (first &* 4)
-    free &-= count
+    line &+= 8
+    current = lines[line]
+    header = lines.lap(of: line)
+    shift = 4
+    let ahead = Self.prefetchDistance &* 8
+    // Not what the consumer may still be reading.
+    if limit &- line > ahead { lines[line &+ ahead].prefetch() }
+  }
+
+  /// As `append`, for a message that one line can't hold: it begins where the last one ended, and fills the lines.
+  private mutating func appendAcrossLines(_ message: borrowing MessageBuffer) throws(RingError) -> Bool {
+    let slots = Line.slots(for: message.used)
+    guard try hasRoom(lines: (slots &+ Line.slots &- 1) / Line.slots) else {
+      publish()
+      return false
+    }
+    var words = unsafe message.words
+    var left = slots
+    if shift == 32 { nextLine() }
+    while left > 8 &- shift / 4 {
+      // SAFETY: less than the message has.
+      let count = 8 &- shift / 4
+      if count == Line.slots {
+        unsafe current.setSlots(1, 7, words)
+      } else {
+        unsafe current.setSlots(shift / 4, Int(truncatingIfNeeded: count), words)
+      }
+      header |= Line.allMore &<< shift
+      isBehind = true
+      isAppending = true
+      unsafe words += Int(truncatingIfNeeded: count)
+      left &-= count
+      nextLine()
+    }
+    let rest = message.used &- 8 &* Int(truncatingIfNeeded: slots &- left)
+    unsafe put(words, rest, at: shift / 4)
+    header |= Self.tags(rest, shift: shift)
+    shift &+= 4 &* left
     isBehind = true
     return true
   }
@@ -124,109 +262,20 @@ public struct Producer: ~Copyable {
   /// Lets the consumer see everything that was appended.
   ///
   /// - Ordering: releases the header of the first line that it hasn't seen, last of all (SP-1).
-  @inlinable
   public mutating func publish() {
-    let current = unsafe Line(ring, lineCount, at: line).header
     if let held {
-      if isBehind { current.store(header) }
-      unsafe Line(ring, lineCount, at: held.line).header.storeReleasing(held.header)  // SP-1
+      if isBehind { current.header.store(header) }
+      held.line.header.storeReleasing(held.header)  // SP-1
       self.held = nil
     } else if isBehind {
-      current.storeReleasing(header)  // SP-1
+      current.header.storeReleasing(header)  // SP-1
     }
     isBehind = false
-  }
-
-  /// The bytes of a message's last slot, those that are not in use as 0: what an earlier message left there is nobody's business.
-  @inlinable @inline(__always)
-  func lastSlot(of size: Int, _ word: UInt64) -> (UInt64, tag: UInt32) {
-    let count = UInt32(truncatingIfNeeded: (size &- 1) & 7) &+ 1
-    return (word & .max &>> UInt64(64 &- count &* 8), count)
-  }
-
-  /// The tags of a message of `count` slots in one line.
-  @inlinable @inline(__always)
-  func tags(_ count: UInt32, last: UInt32) -> UInt32 {
-    let shift = (count &- 1) &* 4
-    return Line.allMore & ((1 &<< shift) &- 1) | last &<< shift
-  }
-
-  @inlinable @inline(__always)
-  mutating func skipRest() {
-    header |= Line.skip &<< ((8 &- free) &* 4)
-    free = 0
-    isBehind = true
-  }
-
-  /// Goes on to a fresh line.
-  ///
-  /// - Returns: False when there is none.
-  @usableFromInline
-  mutating func openLine() throws(RingError) -> Bool {
-    guard try hasRoom(lines: 1) else {
-      publish()
-      return false
-    }
-    if free != 0 { skipRest() }
-    nextLine()
-    return true
-  }
-
-  /// Lines ahead of the current one that the processor is asked for: as many as it fetches while it fills one.
-  private static var prefetchDistance: UInt32 { 8 }
-
-  private mutating func nextLine() {
-    if isBehind {
-      if held == nil { held = (line, header) } else { unsafe Line(ring, lineCount, at: line).header.store(header) }
-      isBehind = false
-    }
-    line &+= 8
-    free = Line.slots
-    header = lap(of: line, lineCount)
-    let ahead = Self.prefetchDistance * 8
-    // Not what the consumer may still be reading.
-    if line &+ ahead &- creditSeen < lineCount &* 8 { unsafe Line(ring, lineCount, at: line &+ ahead).prefetch() }
-  }
-
-  /// As `append`, for a message that one line can't hold: it begins where the last one ended, and fills the lines.
-  @usableFromInline
-  mutating func appendAcrossLines(_ message: borrowing MessageBuffer) throws(RingError) -> Bool {
-    var left = Line.slots(for: message.used)
-    guard try hasRoom(lines: (left &+ Line.slots &- 1) / Line.slots) else {
-      publish()
-      return false
-    }
-    var word = 0
-    while true {
-      if free == 0 { nextLine() }
-      let target = unsafe Line(ring, lineCount, at: line)
-      let first = 8 &- free
-      let count = min(left, free)
-      // SAFETY, all: word + count is at most the message's slots; first + count is at most 8.
-      if left <= free {
-        for slot in 0..<count &- 1 { unsafe target.setSlot(first &+ slot, message.words[word &+ Int(slot)]) }
-        let (last, tag) = unsafe lastSlot(of: message.used, message.words[word &+ Int(count) &- 1])
-        target.setSlot(first &+ count &- 1, last)
-        header |= tags(count, last: tag) &<< (first &* 4)
-        free &-= count
-        isBehind = true
-        return true
-      }
-      if count == Line.slots {
-        unsafe target.setSlots(message.words + word)
-      } else {
-        for slot in 0..<count { unsafe target.setSlot(first &+ slot, message.words[word &+ Int(slot)]) }
-      }
-      header |= Line.allMore &<< (first &* 4)
-      free = 0
-      isBehind = true
-      left &-= count
-      word &+= Int(count)
-    }
+    isAppending = false
   }
 
   /// Whether the consumer's credit covers the message that was sent when `position` was `start`.
   ///
   /// - Ordering: acquires the credit word (SP-2).
-  func isTaken(start: UInt32) -> Bool { credit.loadAcquiring() &- start &- 1 < lineCount &* 8 }
+  func isTaken(start: UInt32) -> Bool { credit.loadAcquiring() &- start &- 1 < lines.count &* 8 }
 }

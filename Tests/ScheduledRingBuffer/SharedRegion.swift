@@ -37,6 +37,7 @@ func loadSlot(_ address: UnsafeMutableRawPointer) -> UInt64 { Schedule.current.l
 func storeSlot(_ address: UnsafeMutableRawPointer, _ value: UInt64) {
   Schedule.current.store(Int(bitPattern: address), value, release: false)
 }
+@usableFromInline
 func prefetchForWriting(_ address: UnsafeMutableRawPointer) {}
 
 public func sleepFence() { Schedule.current.fence() }
