@@ -24,11 +24,17 @@ struct Benchmarks {
       guard let rounds = parseNumber(roundsText), rounds > 0, rounds <= 100_000 else {
         throw UsageError("--rounds \(roundsText) is no count of rounds")
       }
-      if let operand = try arguments.operands().first { throw UsageError("unexpected argument '\(operand)'") }
+      let operands = try arguments.operands()
+      let isRing = operands.first.map { sameText($0, "ring") } ?? false
+      if let extra = operands.dropFirst(isRing ? 1 : 0).first { throw UsageError("unexpected argument '\(extra)'") }
       #if DEBUG
         runReleaseBuild(Array(processArguments().dropFirst()))
       #endif
-      run(rounds: Int(rounds), json: json)
+      guard processorCount > 1 else {
+        printError("Benchmarks: two processors are needed, one to spin on each side; this machine offers one")
+        exitProcess(ExitCode.unavailable.rawValue)
+      }
+      if isRing { runRing(Int(rounds), json) } else { run(rounds: Int(rounds), json: json) }
     } catch {
       printError("Benchmarks: \(error.text)\nTry 'swift run Benchmarks --help'.")
       exitProcess(ExitCode.usage.rawValue)
@@ -36,19 +42,18 @@ struct Benchmarks {
   }
 
   static let helpText = """
-    Usage: swift run Benchmarks [--rounds N] [--json FILE]
+    Usage: swift run Benchmarks [ring] [--rounds N] [--json FILE]
     Measures round trips between two processes: through the broker, through a ring, through a Unix socket, and the
     raw ping-pong of two cache lines that nothing between two processors can beat.
 
+        ring         measures the ring instead: round trips, throughput, and the wake-up of a sleeper
         --rounds N   bursts of each (default 400)
         --json FILE  also write one JSON object a line
+        --loop N     nothing but N messages sent and received in this process, --bytes N each (default 8): the
+                     difference of two runs under callgrind is what a message costs
     """
 
   private static func run(rounds: Int, json: String?) {
-    guard processorCount > 1 else {
-      printError("Benchmarks: two processors are needed, one to spin on each side; this machine offers one")
-      exitProcess(ExitCode.unavailable.rawValue)
-    }
     let pair = Pair()
     let benchmarks: [Benchmark] = [.ring(bytes: 8), .ring(bytes: 56), .uartWrite(bytes: 5), .socket]
     var results = benchmarks.map { Result($0) }
@@ -87,11 +92,19 @@ struct Benchmarks {
     printLine("\(decimal(socket / uart)) times faster than the same exchange over a Unix socket (aim: at least 10).")
     guard let json else { return }
     do throws(Errno) {
-      let file = try FileDescriptor(opening: json, .createReadWrite, flags: O_TRUNC)
-      for result in [raw] + results { writeBytes(Array((result.json + "\n").utf8), to: file.number) }
+      try writeLines(([raw] + results).map { $0.json }, to: json)
     } catch {
       printError("Benchmarks: cannot write \(json): \(error.text)")
       exitProcess(ExitCode.cantCreate.rawValue)
+    }
+  }
+
+  private static func runRing(_ rounds: Int, _ json: String?) {
+    do {
+      try measureRing(rounds: rounds, json: json)
+    } catch {
+      printError("Benchmarks: \(error)")
+      exitProcess(ExitCode.osError.rawValue)
     }
   }
 
@@ -151,4 +164,9 @@ func median(_ values: [Double]) -> Double? {
 func decimal(_ value: Double) -> String {
   let hundredths = Int((value * 100).rounded())
   return "\(hundredths / 100).\(hundredths / 10 % 10)\(hundredths % 10)"
+}
+
+func writeLines(_ lines: [String], to path: String) throws(Errno) {
+  let file = try FileDescriptor(opening: path, .createReadWrite, flags: O_TRUNC)
+  for line in lines { writeBytes(Array((line + "\n").utf8), to: file.number) }
 }

@@ -70,15 +70,17 @@ public struct Consumer: ~Copyable {
   @inlinable
   public mutating func receive(into message: inout MessageBuffer) throws(RingError) -> Bool {
     var tag = UInt32(truncatingIfNeeded: header &>> UInt64(shift)) & 15
-    if tag == Line.nothing {
-      if shift == 32 { nextLine() }
-      let found = current.header.loadAcquiring()  // SP-1
-      if UInt64(found) == idle { return false }
-      tag = found &>> shift & 15
-      guard found & 15 == currentLap, tag != Line.nothing else { return try nothing(found) }
-      header = UInt64(found)
+    if tag &- 1 >= 8 {
+      if tag == Line.nothing || tag == Line.skip {
+        if shift == 32 || tag == Line.skip { nextLine() }
+        let found = current.header.loadAcquiring()  // SP-1
+        if UInt64(found) == idle { return false }
+        tag = found &>> shift & 15
+        guard found & 15 == currentLap, tag != Line.nothing else { return try nothing(found) }
+        header = UInt64(found)
+      }
+      if tag &- 1 >= 8 { return try receiveSlots(into: &message) }
     }
-    guard tag &- 1 < 8 else { return try receiveSlots(into: &message) }
     // SAFETY: a buffer has room for 8 bytes; shift / 4 is 1...7, as there is no tag elsewhere.
     unsafe message.words[0] = current.slot(shift / 4)
     message.used = Int(truncatingIfNeeded: tag)
@@ -128,29 +130,30 @@ public struct Consumer: ~Copyable {
   @usableFromInline
   mutating func receiveSlots(into message: inout MessageBuffer) throws(RingError) -> Bool {
     let tags = UInt32(truncatingIfNeeded: header &>> UInt64(shift))
-    if tags & 15 == Line.skip {
-      // A line with nothing in it is not skipped.
-      guard shift != 4 else { throw .badHeader(position: position) }
-      nextLine()
-      return try receive(into: &message)
-    }
     let more = UInt32(truncatingIfNeeded: (tags ^ Line.allMore).trailingZeroBitCount) / 4
-    guard shift &+ 4 &* more < 32 else { return try receiveLines(into: &message) }
+    let tag = tags &>> (4 &* more) & 15
+    guard more > 0, shift &+ 4 &* more < 32, tag &- 1 < 8 else { return try receiveLines(into: &message) }
     // All of it is in this line.
-    let tag = Int(truncatingIfNeeded: tags &>> (4 &* more) & 15)
-    let last = Int(truncatingIfNeeded: more)
-    let size = 8 &* last &+ tag
-    guard (1...8).contains(tag) else { throw .badHeader(position: position) }
+    let size = Int(truncatingIfNeeded: 8 &* more &+ tag)
     guard size <= message.capacity else { throw .tooLong(position: position) }
     // SAFETY: the buffer has so many words; the slots end before the line does.
-    unsafe current.readSlots(shift / 4, last &+ 1, into: message.words)
+    unsafe current.readSlots(shift / 4, Int(truncatingIfNeeded: more &+ 1), into: message.words)
     message.used = size
     shift &+= 4 &* (more &+ 1)
     return true
   }
 
-  /// As `receive`, for a message that goes on in the next line.
+  /// As `receive`, for what doesn't end in this line: a message of several lines, the line itself, or a violation.
+  @inline(never)
   private mutating func receiveLines(into message: inout MessageBuffer) throws(RingError) -> Bool {
+    if UInt32(truncatingIfNeeded: header &>> UInt64(shift)) & 15 == Line.skip {
+      // A line with nothing in it is not skipped.
+      guard shift != 4 else {
+        header = 0
+        throw .badHeader(position: position)
+      }
+      return try receive(into: &message)
+    }
     let limit = min(maximumMessageSize, message.capacity)
     let start = position
     var left = (limit &+ 7) / 8  // words of the buffer
@@ -166,11 +169,7 @@ public struct Consumer: ~Copyable {
       let count = Int(truncatingIfNeeded: more)
       guard count <= left else { throw .tooLong(position: start) }
       // SAFETY, all: so many words are left.
-      if count == 7 {
-        unsafe source.readSlots(1, 7, into: words)
-      } else {
-        unsafe source.readSlots(slot, count, into: words)
-      }
+      unsafe source.readSlots(slot, count, into: words)
       unsafe words += count
       left &-= count
       if slot &+ more < 8 {
@@ -193,6 +192,14 @@ public struct Consumer: ~Copyable {
       slot = 1
       source = lines[at]
       found = source.header.load()
+      while found == Line.allMore & ~15 | lines.lap(of: at), left >= 7 {
+        unsafe source.readSlots(1, 7, into: words)
+        unsafe words += 7
+        left &-= 7
+        at &+= 8
+        source = lines[at]
+        found = source.header.load()
+      }
       guard found & 15 == lines.lap(of: at) else { throw .badHeader(position: start) }
     }
   }

@@ -38,27 +38,59 @@ struct Line {
   @inlinable @inline(__always)
   func setSlot(_ index: UInt32, _ value: UInt64) { unsafe storeSlot(pointer + Int(truncatingIfNeeded: index) &* 8, value) }
 
-  /// `count` slots from slot `first` on from private memory.
+  /// `count` slots from slot `first` on from private memory: without a loop, since they are 7 at most.
   @inline(__always)
   func setSlots(_ first: UInt32, _ count: Int, _ words: UnsafeMutablePointer<UInt64>) {
     // SAFETY, both: the caller's slots are at most slot 7, and there are so many words.
-    let to = unsafe pointer + Int(truncatingIfNeeded: first) &* 8
-    var index = 0
-    while index < count {
-      unsafe storeSlot(to + index &* 8, words[index])
-      index &+= 1
+    var to = unsafe pointer + Int(truncatingIfNeeded: first) &* 8
+    var from = unsafe words
+    if count & 4 != 0 {
+      unsafe storeSlot(to, from[0])
+      unsafe storeSlot(to + 8, from[1])
+      unsafe storeSlot(to + 16, from[2])
+      unsafe storeSlot(to + 24, from[3])
+      unsafe to += 32
+      unsafe from += 4
     }
+    if count & 2 != 0 {
+      unsafe storeSlot(to, from[0])
+      unsafe storeSlot(to + 8, from[1])
+      unsafe to += 16
+      unsafe from += 2
+    }
+    if count & 1 != 0 { unsafe storeSlot(to, from[0]) }
   }
 
   /// `count` slots from slot `first` on into private memory.
   @inline(__always)
   func readSlots(_ first: UInt32, _ count: Int, into words: UnsafeMutablePointer<UInt64>) {
-    let from = unsafe pointer + Int(truncatingIfNeeded: first) &* 8
-    var index = 0
-    while index < count {
-      unsafe words[index] = loadSlot(from + index &* 8)
-      index &+= 1
+    var from = unsafe pointer + Int(truncatingIfNeeded: first) &* 8
+    var to = unsafe words
+    if count & 4 != 0 {
+      unsafe to[0] = loadSlot(from)
+      unsafe to[1] = loadSlot(from + 8)
+      unsafe to[2] = loadSlot(from + 16)
+      unsafe to[3] = loadSlot(from + 24)
+      unsafe from += 32
+      unsafe to += 4
     }
+    if count & 2 != 0 {
+      unsafe to[0] = loadSlot(from)
+      unsafe to[1] = loadSlot(from + 8)
+      unsafe from += 16
+      unsafe to += 2
+    }
+    if count & 1 != 0 { unsafe to[0] = loadSlot(from) }
+  }
+
+  /// All seven slots from private memory.
+  @inline(__always)
+  func fill(_ words: UnsafeMutablePointer<UInt64>) {
+    // SAFETY: slots 1 to 7 lie in this line.
+    unsafe storeSlot(pointer + 8, words[0])
+    unsafe storeSlots(pointer + 16, words + 1)
+    unsafe storeSlots(pointer + 32, words + 3)
+    unsafe storeSlots(pointer + 48, words + 5)
   }
 
   @inline(__always)

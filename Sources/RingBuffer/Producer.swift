@@ -15,7 +15,7 @@ public struct Producer: ~Copyable {
   /// Whether something was appended since the last `publish`.
   @usableFromInline var isAppending = false
   /// Whether the current line's header says less than `header`.
-  private var isBehind = false
+  @usableFromInline var isBehind = false
   /// The first line that is filled and not published, with its header: whoever sees that one may look at all that follow.
   private var held: (line: Line, header: UInt32)?
   /// The newest credit that was looked at.
@@ -94,6 +94,9 @@ public struct Producer: ~Copyable {
   /// - Ordering: releases the header of the message's first line, last of all (SP-1).
   /// - Concurrency: the single producer.
   /// - Complexity: O(size). No allocation, no lock, no system call.
+  ///
+  /// When a next message as long as this one would not fit into the line, it leaves the rest of that to nobody, so that
+  /// one line has the next one whole. A message of several lines has no line of its own to gain.
   @inlinable
   public mutating func send(_ message: borrowing MessageBuffer) throws(RingError) -> Bool {
     let size = message.used
@@ -119,34 +122,31 @@ public struct Producer: ~Copyable {
   @usableFromInline
   mutating func sendSlots(_ message: borrowing MessageBuffer) throws(RingError) -> Bool {
     let size = message.used
-    let tags = 4 &* Line.slots(for: size)
-    if shift == 32, size <= Line.payloadSize, !isAppending { guard try openLine() else { return false } }
-    guard shift &+ tags <= 32, !isAppending else { return try sendLines(message) }
+    let tags = Self.tagBits(size)
+    guard size <= Line.payloadSize, !isAppending, shift &+ tags <= 32 || shift == 32 else { return try sendLines(message) }
     precondition(size > 0, "a message fits in a quarter of the ring")
-    let first = shift
-    header |= Self.tags(size, shift: first)
-    shift &+= tags
-    skipRestUnlessAnother(size)
+    if shift == 32 { guard try openLine() else { return false } }
     // All stores follow each other closely: a consumer that polls the line takes it away from this processor once.
+    let new = Self.adding(size, to: header, at: shift)
+    let next = shift &+ tags
+    let isFull = next &+ tags > 32
     // SAFETY: the message has so many slots.
-    unsafe put(message.words, size, at: first / 4)
+    unsafe put(message.words, size, at: shift / 4)
+    header = isFull && next < 32 ? new | Line.skip &<< next : new
+    shift = isFull ? 32 : next
     current.header.storeReleasing(header)  // SP-1
+    // The next message's line now, while nobody waits for it.
+    if isFull, limit &- line &- 8 >= 8 { nextLine() }
     return true
   }
 
   @inline(never)
   private mutating func sendLines(_ message: borrowing MessageBuffer) throws(RingError) -> Bool {
     guard try append(message) else { return false }
-    skipRestUnlessAnother(message.used)
+    // See `send`.
+    if shift < 32, shift &+ Self.tagBits(message.used) > 32, message.used <= Line.payloadSize { skipRest() }
     publish()
     return true
-  }
-
-  /// Of a next message as long as this one, only a part would go into this line: leaves the rest to nobody, so that one
-  /// line has it whole. A message of several lines has no line of its own to gain.
-  @inline(__always)
-  private mutating func skipRestUnlessAnother(_ size: Int) {
-    if shift < 32, shift &+ 4 &* Line.slots(for: size) > 32, size <= Line.payloadSize { skipRest() }
   }
 
   /// Puts a message into the ring that the consumer need not see before `publish`. Several that are published at once cost
@@ -154,12 +154,27 @@ public struct Producer: ~Copyable {
   ///
   /// - Returns: False when the ring is full. Then what was appended before is published, since only the consumer can make room.
   /// - Otherwise as `send`.
+  @inlinable
   public mutating func append(_ message: borrowing MessageBuffer) throws(RingError) -> Bool {
+    let size = message.used
+    guard UInt(bitPattern: size) &- 1 < 8, shift < 32 else { return try appendSlots(message) }
+    // SAFETY: a buffer has room for 8 bytes.
+    unsafe current.setSlot(shift / 4, Self.firstBytes(size, of: message.words[0]))
+    header |= UInt32(truncatingIfNeeded: size) &<< shift
+    shift &+= 4
+    isBehind = true
+    isAppending = true
+    return true
+  }
+
+  /// As `append`, for whatever isn't a message of one slot into a line that has one.
+  @usableFromInline
+  mutating func appendSlots(_ message: borrowing MessageBuffer) throws(RingError) -> Bool {
     let size = message.used
     precondition(size > 0 && size <= maximumMessageSize, "a message fits in a quarter of the ring")
     let slots = Line.slots(for: size)
     if shift &+ slots &* 4 > 32 {
-      if slots > Line.slots { return try appendAcrossLines(message) }
+      if slots > Line.slots { return try appendLines(message) }
       guard try hasRoom(lines: 1) else {
         publish()
         return false
@@ -172,7 +187,7 @@ public struct Producer: ~Copyable {
     }
     // SAFETY: the message has so many slots.
     unsafe put(message.words, size, at: shift / 4)
-    header |= Self.tags(size, shift: shift)
+    header = Self.adding(size, to: header, at: shift)
     shift &+= 4 &* slots
     isBehind = true
     isAppending = true
@@ -188,18 +203,27 @@ public struct Producer: ~Copyable {
   /// Puts the last `size` bytes of a message into the current line, where they fit.
   @inline(__always)
   private func put(_ words: UnsafeMutablePointer<UInt64>, _ size: Int, at slot: UInt32) {
-    let last = (size &- 1) / 8
+    let last = Self.last(size)
     // SAFETY, both: the caller has so many words.
     let word = unsafe Self.firstBytes((size &- 1) & 7 &+ 1, of: words[last])
     unsafe current.setSlots(slot, last, words)
     current.setSlot(slot &+ UInt32(truncatingIfNeeded: last), word)
   }
 
-  /// Their tags.
+  /// Which of the slots of `size` bytes is the last.
   @inline(__always)
-  private static func tags(_ size: Int, shift: UInt32) -> UInt32 {
-    let end = shift &+ 4 &* UInt32(truncatingIfNeeded: (size &- 1) / 8)
-    return Line.allMore & ((1 &<< end) &- (1 &<< shift)) | UInt32(truncatingIfNeeded: (size &- 1) & 7 &+ 1) &<< end
+  private static func last(_ size: Int) -> Int { Int(bitPattern: UInt(bitPattern: size &- 1) / 8) }
+
+  /// Bits of their tags.
+  @inline(__always)
+  private static func tagBits(_ size: Int) -> UInt32 { 4 &* UInt32(truncatingIfNeeded: last(size)) &+ 4 }
+
+  /// A header with their tags.
+  @inline(__always)
+  private static func adding(_ size: Int, to header: UInt32, at shift: UInt32) -> UInt32 {
+    let end = shift &+ tagBits(size) &- 4
+    let more = Line.allMore & ((1 &<< end) &- (1 &<< shift))
+    return header | more | UInt32(truncatingIfNeeded: (size &- 1) & 7 &+ 1) &<< end
   }
 
   private mutating func skipRest() {
@@ -208,7 +232,7 @@ public struct Producer: ~Copyable {
   }
 
   /// Lines ahead of the current one that the processor is asked for: as many as it fetches while it fills one.
-  private static var prefetchDistance: UInt32 { 8 }
+  private static var prefetchDistance: UInt32 { 16 }
 
   /// Goes on to the next line, for which there is credit.
   @inline(__always)
@@ -227,34 +251,45 @@ public struct Producer: ~Copyable {
   }
 
   /// As `append`, for a message that one line can't hold: it begins where the last one ended, and fills the lines.
-  private mutating func appendAcrossLines(_ message: borrowing MessageBuffer) throws(RingError) -> Bool {
+  private mutating func appendLines(_ message: borrowing MessageBuffer) throws(RingError) -> Bool {
     let slots = Line.slots(for: message.used)
     guard try hasRoom(lines: (slots &+ Line.slots &- 1) / Line.slots) else {
       publish()
       return false
     }
-    var words = unsafe message.words
-    var left = slots
+    isAppending = true
     if shift == 32 { nextLine() }
-    while left > 8 &- shift / 4 {
-      // SAFETY: less than the message has.
-      let count = 8 &- shift / 4
-      if count == Line.slots {
-        unsafe current.setSlots(1, 7, words)
-      } else {
-        unsafe current.setSlots(shift / 4, Int(truncatingIfNeeded: count), words)
+    // SAFETY, all: all puts together are the message's slots.
+    var words = unsafe message.words
+    var left = Int(truncatingIfNeeded: slots)
+    let count = Int(truncatingIfNeeded: 8 &- shift / 4)
+    unsafe current.setSlots(shift / 4, count, words)
+    header |= Line.allMore &<< shift
+    isBehind = true
+    unsafe words += count
+    left &-= count
+    nextLine()
+    if left > 7 {
+      // The line before is held, so that these may be stored at once.
+      var (at, target) = (line, current)
+      let ahead = Self.prefetchDistance &* 8
+      while left > 7 {
+        if limit &- at > ahead { lines[at &+ ahead].prefetch() }
+        unsafe target.fill(words)
+        target.header.store(Line.allMore & ~15 | lines.lap(of: at))
+        unsafe words += 7
+        left &-= 7
+        at &+= 8
+        target = lines[at]
       }
-      header |= Line.allMore &<< shift
-      isBehind = true
-      isAppending = true
-      unsafe words += Int(truncatingIfNeeded: count)
-      left &-= count
-      nextLine()
+      line = at
+      current = target
+      header = lines.lap(of: at)
     }
-    let rest = message.used &- 8 &* Int(truncatingIfNeeded: slots &- left)
-    unsafe put(words, rest, at: shift / 4)
-    header |= Self.tags(rest, shift: shift)
-    shift &+= 4 &* left
+    let rest = message.used &- 8 &* (Int(truncatingIfNeeded: slots) &- left)
+    unsafe put(words, rest, at: 1)
+    header = Self.adding(rest, to: header, at: 4)
+    shift = 4 &+ 4 &* UInt32(truncatingIfNeeded: left)
     isBehind = true
     return true
   }

@@ -203,7 +203,9 @@ struct RingTests {
     for header in [UInt32(0), 0x11, 0x1f] {
       ring.memory[ring.line(0)] = header
       expect(ring.consumer.isReady == (header != 0))
-      if header == 0 { try expect(ring.receive() == nil) } else {
+      if header == 0 {
+        try expect(ring.receive() == nil)
+      } else {
         expectThrow(RingError.badHeader(position: 2)) { _ = try ring.receive() }
       }
     }

@@ -22,7 +22,8 @@ struct VectorTests {
         let start = 64 + (try #require(Int(words[1], radix: 16))) * 64
         expect(ring.memory[start] == UInt32(words[2], radix: 16), "line \(line): \(String(ring.memory[start], radix: 16))")
         for (index, byte) in try #require(bytes(hex: words.dropFirst(3))).enumerated() {
-          expect(ring.memory.memory.load(fromByteOffset: start + 8 + index, as: UInt8.self) == byte, "line \(line), byte \(index)")
+          expect(
+            ring.memory.memory.load(fromByteOffset: start + 8 + index, as: UInt8.self) == byte, "line \(line), byte \(index)")
         }
       case "append":
         ring.message = MessageBuffer(try #require(bytes(hex: words.dropFirst())), capacity: ring.message.capacity)

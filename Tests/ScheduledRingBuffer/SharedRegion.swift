@@ -37,6 +37,10 @@ func loadSlot(_ address: UnsafeMutableRawPointer) -> UInt64 { Schedule.current.l
 func storeSlot(_ address: UnsafeMutableRawPointer, _ value: UInt64) {
   Schedule.current.store(Int(bitPattern: address), value, release: false)
 }
+func storeSlots(_ address: UnsafeMutableRawPointer, _ words: UnsafeMutablePointer<UInt64>) {
+  storeSlot(address, words[0])
+  storeSlot(address + 8, words[1])
+}
 @usableFromInline
 func prefetchForWriting(_ address: UnsafeMutableRawPointer) {}
 
