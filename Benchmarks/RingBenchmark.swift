@@ -19,7 +19,7 @@ enum RingJob: Equatable {
   case futex
 
   static let all: [RingJob] =
-    [8, 9, 24, 25, 48, 56].map { .pingPong(bytes: $0) }
+    [8, 24, 56, 64].map { .pingPong(bytes: $0) }
     + [(8, 1), (64, 1), (8, 32), (64, 32)].flatMap { [.stream(bytes: $0, batch: $1), .elements(bytes: $0, batch: $1)] }
     + [.stream(bytes: 4096, batch: 1), .copy(bytes: 4096), .wake, .futex]
 
@@ -158,7 +158,9 @@ struct RingPair: ~Copyable {
       } else {
         for _ in 0..<job.count { try pingMessage() }
       }
-    case .stream(_, let batch): try produce(job.count, batch)
+    case .stream(_, 1): try Self.produce(job.count, &endpoint.producer, &message)
+    case .stream(8, let batch): try Self.produceWords(job.count, batch: batch, &endpoint.producer, &message)
+    case .stream(_, let batch): try Self.produce(job.count, batch: batch, &endpoint.producer, &message)
     case .elements(let bytes, let batch): produceElements(job.count, bytes, batch)
     case .copy(let bytes): copyIn(job.count, bytes)
     case .wake:
@@ -200,24 +202,56 @@ struct RingPair: ~Copyable {
   }
 
   @inline(never)
-  private mutating func produce(_ count: Int, _ batch: Int) throws(RingError) {
+  private static func produce(_ count: Int, _ producer: inout Producer, _ message: inout MessageBuffer) throws(RingError) {
+    for number in 0..<count {
+      setNumber(number, &message)
+      while try !producer.send(message) { spinHint() }
+    }
+  }
+
+  @inline(never)
+  private static func produce(
+    _ count: Int, batch: Int, _ producer: inout Producer, _ message: inout MessageBuffer
+  ) throws(RingError) {
     var number = 0
     while number < count {
-      for place in 0..<batch {
-        setNumber(number)
-        if batch == 1 {
-          while try !endpoint.producer.send(message) { spinHint() }
-        } else {
-          while try !endpoint.producer.append(message) { spinHint() }
-          if place == batch - 1 { endpoint.producer.publish() }
-        }
+      for _ in 0..<batch {
+        setNumber(number, &message)
+        while try !producer.append(message) { spinHint() }
         number += 1
       }
+      producer.publish()
+    }
+  }
+
+  @inline(never)
+  private static func produceWords(
+    _ count: Int, batch: Int, _ producer: inout Producer, _ message: inout MessageBuffer
+  ) throws(RingError) {
+    message.count = 8 * batch
+    var number = 0
+    while number < count {
+      var storage = message.storage
+      for place in 0..<batch { storage.storeBytes(of: number + place, toByteOffset: 8 * place, as: Int.self) }
+      var sent = try producer.append(message, each: 8)
+      if sent == batch {
+        producer.publish()
+      } else {
+        // The rest one by one.
+        var word = MessageBuffer(capacity: 8)
+        word.count = 8
+        while sent < batch {
+          setNumber(number + sent, &word)
+          while try !producer.send(word) { spinHint() }
+          sent += 1
+        }
+      }
+      number += batch
     }
   }
 
   @inline(__always)
-  private mutating func setNumber(_ number: Int) {
+  private static func setNumber(_ number: Int, _ message: inout MessageBuffer) {
     var storage = message.storage
     storage.storeBytes(of: number, as: Int.self)
   }
@@ -305,7 +339,7 @@ struct RingPair: ~Copyable {
         while try !endpoint.consumer.receive(into: &message) { spinHint() }
         _ = try endpoint.producer.send(message)
       }
-    case .stream: try consume(job.count)
+    case .stream: try Self.consume(job.count, &endpoint.consumer, &message)
     case .elements(let bytes, _): consumeElements(job.count, bytes)
     case .copy(let bytes): copyOut(job.count, bytes)
     case .wake:
@@ -325,9 +359,11 @@ struct RingPair: ~Copyable {
   }
 
   @inline(never)
-  private mutating func consume(_ count: Int) throws(RingError) {
+  private static func consume(
+    _ count: Int, _ consumer: inout Consumer, _ message: inout MessageBuffer
+  ) throws(RingError) {
     for number in 0..<count {
-      while try !endpoint.consumer.receive(into: &message) { spinHint() }
+      while try !consumer.receive(into: &message) { spinHint() }
       if message.bytes.unsafeLoad(as: Int.self) != number { wrong(number) }
     }
   }
@@ -340,7 +376,7 @@ struct RingPair: ~Copyable {
     while next < count {
       while next == seen { seen = Int(tail.loadAcquiring()) }
       target.copyMemory(from: base + (next & mask) * bytes, byteCount: bytes)
-      if target.load(as: Int.self) != next { wrong(next) }
+      if target.load(as: Int.self) != next { Self.wrong(next) }
       next += 1
       head.storeReleasing(UInt32(next))
     }
@@ -355,13 +391,13 @@ struct RingPair: ~Copyable {
       let flag = words.region.word(at: 8192 + (number & mask) * 64)
       while flag.loadAcquiring() == 0 { spinHint() }
       target.copyMemory(from: base + (number & mask) * bytes, byteCount: bytes)
-      if target.load(as: Int.self) != number { wrong(number) }
+      if target.load(as: Int.self) != number { Self.wrong(number) }
       flag.storeReleasing(0)
     }
     target.deallocate()
   }
 
-  private func wrong(_ number: Int) -> Never {
+  private static func wrong(_ number: Int) -> Never {
     printError("Benchmarks: message \(number) is not what was sent")
     exitProcess(ExitCode.software.rawValue)
   }

@@ -156,51 +156,43 @@ public struct Consumer: ~Copyable {
     }
     let limit = min(maximumMessageSize, message.capacity)
     let start = position
-    var left = (limit &+ 7) / 8  // words of the buffer
+    // The end of this line.
+    let first = shift / 4
+    let count = Int(truncatingIfNeeded: 8 &- first)
+    guard UInt32(truncatingIfNeeded: header &>> UInt64(shift)) == Line.allMore &>> shift else {
+      throw .badHeader(position: start)
+    }
+    guard 8 &* count < limit else { throw .tooLong(position: start) }
+    // SAFETY, all: the guards before them.
     var words = unsafe message.words
-    var at = line
-    var source = current
-    var found = UInt32(truncatingIfNeeded: header)
-    var slot = shift / 4
-    while true {
-      // How many slots from this one on say that there are more; 8 - slot when the message goes on in the next line.
-      let tags = found &>> (slot &* 4)
-      let more = min(UInt32(truncatingIfNeeded: (tags ^ Line.allMore).trailingZeroBitCount) / 4, 8 &- slot)
-      let count = Int(truncatingIfNeeded: more)
-      guard count <= left else { throw .tooLong(position: start) }
-      // SAFETY, all: so many words are left.
-      unsafe source.readSlots(slot, count, into: words)
-      unsafe words += count
-      left &-= count
-      if slot &+ more < 8 {
-        let tag = tags &>> (more &* 4) & 15
-        guard tag &- 1 < 8 else { throw .badHeader(position: start) }
-        let size = ((limit &+ 7) / 8 &- left) &* 8 &+ Int(truncatingIfNeeded: tag)
-        guard size <= limit else { throw .tooLong(position: start) }
-        unsafe words[0] = source.slot(slot &+ more)
-        message.used = size
-        if at != line {
-          line = at &- 8
-          nextLine()
-        }
-        header = UInt64(found)
-        shift = (slot &+ more &+ 1) &* 4
-        return true
-      }
-      // It was published whole: the next line is there.
+    unsafe current.readSlots(first, count, into: words)
+    unsafe words += count
+    var size = 8 &* count
+    // Full lines. The message was published whole: they are there.
+    var at = line &+ 8
+    var source = lines[at]
+    var found = source.header.load()
+    while found == Line.allMore & ~15 | lines.lap(of: at) {
+      guard size &+ Line.payloadSize < limit else { throw .tooLong(position: start) }
+      unsafe source.readSlots(1, 7, into: words)
+      unsafe words += 7
+      size &+= Line.payloadSize
       at &+= 8
-      slot = 1
       source = lines[at]
       found = source.header.load()
-      while found == Line.allMore & ~15 | lines.lap(of: at), left >= 7 {
-        unsafe source.readSlots(1, 7, into: words)
-        unsafe words += 7
-        left &-= 7
-        at &+= 8
-        source = lines[at]
-        found = source.header.load()
-      }
-      guard found & 15 == lines.lap(of: at) else { throw .badHeader(position: start) }
     }
+    // The beginning of the last one.
+    let more = UInt32(truncatingIfNeeded: (found &>> 4 ^ Line.allMore).trailingZeroBitCount) / 4
+    let tag = found &>> (4 &+ 4 &* more) & 15
+    guard found & 15 == lines.lap(of: at), more < 7, tag &- 1 < 8 else { throw .badHeader(position: start) }
+    size &+= Int(truncatingIfNeeded: 8 &* more &+ tag)
+    guard size <= limit else { throw .tooLong(position: start) }
+    unsafe source.readSlots(1, Int(truncatingIfNeeded: more &+ 1), into: words)
+    message.used = size
+    line = at &- 8
+    nextLine()
+    header = UInt64(found)
+    shift = 8 &+ 4 &* more
+    return true
   }
 }

@@ -142,6 +142,12 @@ public struct Producer: ~Copyable {
 
   @inline(never)
   private mutating func sendLines(_ message: borrowing MessageBuffer) throws(RingError) -> Bool {
+    if message.used > Line.payloadSize, !isAppending {
+      guard let first = try fillLines(message) else { return false }
+      current.header.store(header)
+      first.line.header.storeReleasing(first.header)  // SP-1
+      return true
+    }
     guard try append(message) else { return false }
     // See `send`.
     if shift < 32, shift &+ Self.tagBits(message.used) > 32, message.used <= Line.payloadSize { skipRest() }
@@ -192,6 +198,47 @@ public struct Producer: ~Copyable {
     isBehind = true
     isAppending = true
     return true
+  }
+
+  /// Puts messages of equal size into the ring, as `append` each of them.
+  ///
+  /// - Parameters:
+  ///   - records: The messages, one behind the other.
+  ///   - size: Bytes of each: 8, 16, … 56.
+  /// - Returns: How many fitted, from the first one on. When not all did, what was appended is published.
+  public mutating func append(_ records: borrowing MessageBuffer, each size: Int) throws(RingError) -> Int {
+    precondition(size > 0 && size <= Line.payloadSize && size % 8 == 0, "a record is 1 to 7 slots")
+    let slots = UInt32(truncatingIfNeeded: size / 8)
+    // One record's tags, in the place of slot 1, and as many of them as a line has room for.
+    let tags = Self.adding(size, to: 0, at: 4)
+    var words = unsafe records.words
+    var left = UInt32(truncatingIfNeeded: records.used / size)
+    let all = left
+    while left > 0 {
+      if shift &+ 4 &* slots > 32 {
+        guard try hasRoom(lines: 1) else {
+          publish()
+          break
+        }
+        if shift < 32 {
+          skipRest()
+          isBehind = true
+        }
+        nextLine()
+      }
+      let count = min(left, (8 &- shift / 4) / slots)
+      // SAFETY: count × slots is at most what the line has free, and what is left of the records.
+      unsafe current.setSlots(shift / 4, Int(truncatingIfNeeded: count &* slots), words)
+      unsafe words += Int(truncatingIfNeeded: count &* slots)
+      for _ in 0..<count {
+        header |= (tags &>> 4) &<< shift
+        shift &+= 4 &* slots
+      }
+      left &-= count
+      isBehind = true
+      isAppending = true
+    }
+    return Int(truncatingIfNeeded: all &- left)
   }
 
   /// The first `count` bytes of a word, the others as 0: what an earlier message left there is nobody's business.
@@ -250,48 +297,52 @@ public struct Producer: ~Copyable {
     if limit &- line > ahead { lines[line &+ ahead].prefetch() }
   }
 
-  /// As `append`, for a message that one line can't hold: it begins where the last one ended, and fills the lines.
+  /// As `append`, for a message that one line can't hold.
   private mutating func appendLines(_ message: borrowing MessageBuffer) throws(RingError) -> Bool {
-    let slots = Line.slots(for: message.used)
-    guard try hasRoom(lines: (slots &+ Line.slots &- 1) / Line.slots) else {
+    guard let first = try fillLines(message) else {
       publish()
       return false
     }
+    if held == nil { held = first } else { first.line.header.store(first.header) }
+    isBehind = true
     isAppending = true
+    return true
+  }
+
+  /// Puts a message of several lines behind the last one. All but its first and its last line are as they have to be then.
+  ///
+  /// - Returns: The first line, with its header; nil when the ring is full.
+  @inline(__always)
+  private mutating func fillLines(_ message: borrowing MessageBuffer) throws(RingError) -> (line: Line, header: UInt32)? {
+    precondition(message.used <= maximumMessageSize, "a message fits in a quarter of the ring")
+    guard try hasRoom(lines: (Line.slots(for: message.used) &+ Line.slots &- 1) / Line.slots) else { return nil }
     if shift == 32 { nextLine() }
     // SAFETY, all: all puts together are the message's slots.
     var words = unsafe message.words
-    var left = Int(truncatingIfNeeded: slots)
+    var rest = message.used
     let count = Int(truncatingIfNeeded: 8 &- shift / 4)
     unsafe current.setSlots(shift / 4, count, words)
-    header |= Line.allMore &<< shift
-    isBehind = true
     unsafe words += count
-    left &-= count
-    nextLine()
-    if left > 7 {
-      // The line before is held, so that these may be stored at once.
-      var (at, target) = (line, current)
-      let ahead = Self.prefetchDistance &* 8
-      while left > 7 {
-        if limit &- at > ahead { lines[at &+ ahead].prefetch() }
-        unsafe target.fill(words)
-        target.header.store(Line.allMore & ~15 | lines.lap(of: at))
-        unsafe words += 7
-        left &-= 7
-        at &+= 8
-        target = lines[at]
-      }
-      line = at
-      current = target
-      header = lines.lap(of: at)
+    rest &-= 8 &* count
+    let first = (line: current, header: header | Line.allMore &<< shift)
+    var (at, target) = (line &+ 8, lines[line &+ 8])
+    let ahead = Self.prefetchDistance &* 8
+    if limit &- at > ahead { lines[at &+ ahead].prefetch() }
+    while rest > Line.payloadSize {
+      unsafe target.fill(words)
+      target.header.store(Line.allMore & ~15 | lines.lap(of: at))
+      unsafe words += 7
+      rest &-= Line.payloadSize
+      at &+= 8
+      target = lines[at]
+      if limit &- at > ahead { lines[at &+ ahead].prefetch() }
     }
-    let rest = message.used &- 8 &* (Int(truncatingIfNeeded: slots) &- left)
+    line = at
+    current = target
     unsafe put(words, rest, at: 1)
-    header = Self.adding(rest, to: header, at: 4)
-    shift = 4 &+ 4 &* UInt32(truncatingIfNeeded: left)
-    isBehind = true
-    return true
+    header = Self.adding(rest, to: lines.lap(of: at), at: 4)
+    shift = 4 &+ Self.tagBits(rest)
+    return first
   }
 
   /// Lets the consumer see everything that was appended.

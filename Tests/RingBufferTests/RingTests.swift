@@ -78,6 +78,27 @@ struct RingTests {
     }
   }
 
+  @Test("Records of equal size arrive as messages, as many as fit", arguments: [8, 16, 24, 40, 56])
+  func records(size: Int) throws {
+    var generator = SeededGenerator("records")
+    var ring = TestRing(start: 0xffff_ff00)
+    for _ in 0..<200 {
+      let count = Int.random(in: 1...700 / size, using: &generator)
+      let bytes = (0..<count * size).map { UInt8(truncatingIfNeeded: $0 / size &* 5) }
+      ring.message.put(bytes.span.bytes, at: 0)
+      try expect(ring.producer.append(ring.message, each: size) == count)
+      expect(!ring.consumer.isReady)
+      ring.producer.publish()
+      for index in 0..<count { try expect(ring.receive() == Array(bytes[index * size..<(index + 1) * size])) }
+      try expect(ring.receive() == nil)
+    }
+    ring.message.put([UInt8](repeating: 3, count: 112).span.bytes, at: 0)
+    var sent = 0
+    while case let count = try ring.producer.append(ring.message, each: 56), count > 0 { sent += count }
+    expect(sent >= 63)
+    for _ in 0..<sent { try expect(ring.receive() == [UInt8](repeating: 3, count: 56)) }
+  }
+
   @Test("A ring that fills up while messages are appended publishes them: otherwise nobody could make room")
   func appendedTooMuch() throws {
     var ring = TestRing()

@@ -42,7 +42,9 @@ private final class Ring: @unchecked Sendable {
       let bytes = message.bytes
       let first = bytes.unsafeLoad(fromByteOffset: 0, as: UInt8.self)
       var isWhole = [2, 10, 50, 64].contains(bytes.byteCount)
-      for offset in 0..<bytes.byteCount { isWhole = isWhole && bytes.unsafeLoad(fromByteOffset: offset, as: UInt8.self) == first }
+      for offset in 0..<bytes.byteCount {
+        isWhole = isWhole && bytes.unsafeLoad(fromByteOffset: offset, as: UInt8.self) == first
+      }
       received.append(isWhole ? first : 0xff)
     } catch {
       errors.append(error)
@@ -108,7 +110,9 @@ struct InterleavingTests {
     #expect(result.schedules > 2, sourceLocation: place)
   }
 
-  @Test("Spec 2 §4: messages that share a line arrive while it is filled, the next line included", arguments: Schedule.Order.allCases)
+  @Test(
+    "Spec 2 §4: messages that share a line arrive while it is filled, the next line included",
+    arguments: Schedule.Order.allCases)
   func sharedLine(order: Schedule.Order) {
     expectNoFault(
       Schedule.explore(
