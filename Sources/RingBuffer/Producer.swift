@@ -5,7 +5,7 @@ public struct Producer: ~Copyable {
   /// The consumer's word: the position up to which it has read.
   private let credit: SharedWord
   /// Position of the line that is being filled. Runs freely; ours alone, never read back from shared memory.
-  @usableFromInline var line: UInt32 = 0
+  @usableFromInline var line: UInt32 = 0 &- 8
   /// That line.
   @usableFromInline var current: Line
   /// Its header, as it has to become.
@@ -27,7 +27,7 @@ public struct Producer: ~Copyable {
   init(_ region: SharedRegion, offset: Int, lineCount: Int, credit: SharedWord) {
     lines = Lines(region, offset: offset, count: lineCount)
     self.credit = credit
-    current = lines[0]
+    current = lines[line]
   }
 
   /// Up to where the ring is used: what to remember of a message before it is sent.

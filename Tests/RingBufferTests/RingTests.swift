@@ -18,6 +18,16 @@ struct RingTests {
     }
   }
 
+  @Test("Before a session begins the ring takes no more than it holds")
+  func beforeSession() throws {
+    let region = TestRegion(size: 64 + 64 * 64, fill: 0)
+    var producer = Producer(region.region, offset: 64, lineCount: 64, credit: region.region.word(at: 0))
+    let message = MessageBuffer([1])
+    var sent = 0
+    while sent < 1000, try producer.send(message) { sent += 1 }
+    #expect(sent == 64 * 7)
+  }
+
   @Test("Order is kept through many laps and through the wrap of the position")
   func order() throws {
     var generator = SeededGenerator("order")
