@@ -151,7 +151,7 @@ final class Pair {
       _ = try? endpoint.producer.send(message)
       while (try? endpoint.consumer.receive(into: &message)) == false { spinHint() }
     }
-    endpoint.close()
+    _ = endpoint.close()
     return time
   }
 
@@ -233,7 +233,7 @@ struct Arena {
           }
           // The last answer must be read before this side's session ends.
           while endpoint.refresh() == .none {}
-          endpoint.close()
+          _ = endpoint.close()
         case Benchmark.uartWrite(bytes: 0).command:
           try service.run(until: stop)
           var count: eventfd_t = 0

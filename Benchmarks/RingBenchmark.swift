@@ -74,15 +74,18 @@ struct RingPair: ~Copyable {
   private var command: SharedWord { words.region.word(at: 256) }
   private var argument: SharedWord { words.region.word(at: 320) }
   private var finished: SharedWord { words.region.word(at: 384) }
+  private var slept: SharedWord { words.region.word(at: 448) }
   /// The elements' indices: the producer's and the consumer's.
   private var tail: SharedWord { words.region.word(at: 512) }
   private var head: SharedWord { words.region.word(at: 640) }
   private var turn: UInt32 = 0
   private var commands: UInt32 = 0
   private let peer: pid_t
-  /// How often this side rang, and slept.
+  /// How often this side rang, and this process slept.
   private(set) var rings = 0
-  private(set) var sleeps = 0
+  private var sleeps: UInt32 = 0
+  /// How often the peer slept.
+  var peerSleeps: UInt32 { slept.loadAcquiring() }
   static let blockBytes = 256 << 10
 
   init() throws {
@@ -295,7 +298,7 @@ struct RingPair: ~Copyable {
     _ = try endpoint.producer.send(message)
     guard endpoint.shouldRing() else { return }
     rings += 1
-    Doorbell.futex.wake(endpoint)
+    Doorbell.futex.wake(endpoint.outgoingDoorbell)
   }
 
   private mutating func receiveAsleep() throws(RingError) {
@@ -355,6 +358,7 @@ struct RingPair: ~Copyable {
         wake(back)
       }
     }
+    slept.store(sleeps)
     finished.storeReleasing(1)
   }
 
@@ -438,7 +442,7 @@ func measureRing(rounds: Int, json: String?) throws {
       against[index].append(theirs / mine)
     }
   }
-  let (rings, sleeps) = (pair.rings, pair.sleeps)
+  let (rings, sleeps) = (pair.rings, pair.peerSleeps)
   pair.end()
 
   var lines: [String] = []
@@ -461,7 +465,7 @@ func measureRing(rounds: Int, json: String?) throws {
     )
   }
   printLine("")
-  printLine("Asleep, this side rang \(rings) times and slept \(sleeps) times.")
+  printLine("This side rang \(rings) times, for \(sleeps) sleeps of the peer: at most one ring each.")
   if let json { try writeLines(lines, to: json) }
 }
 

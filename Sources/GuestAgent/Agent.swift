@@ -77,10 +77,7 @@ public struct Agent: ~Copyable {
     doorbell.ring(&endpoint)
   }
 
-  deinit {
-    endpoint.close()
-    doorbell.wake(endpoint)
-  }
+  deinit { doorbell.wake(endpoint.close()) }
 
   /// Data that fits into one request, in bytes.
   public var maximumRequestData: Int { frame.capacity - Request.size }

@@ -61,8 +61,8 @@ extension Pump {
       if unread > 0 { report("\(uarts[index].name): \(unread) received bytes that nobody had read are lost") }
     }
     for index in 0..<clients.count {
-      clients[index].endpoint.close()
-      clients[index].doorbell.wake(clients[index].endpoint)
+      clients[index].endpoint.end()
+      clients[index].doorbell.wake(clients[index].endpoint.outgoingDoorbell)
     }
   }
 

@@ -100,11 +100,19 @@ public struct Endpoint: ~Copyable {
     own.session.storeReleasing(session)  // SP-4: whoever sees it sees acknowledged 0, not a predecessor's
   }
 
-  /// Ends the session in good order; wake the peer afterwards. The last call, or the last before `start`.
-  public func close() {
+  /// Ends the session in good order; wake the peer afterwards. `start` begins another one.
+  public mutating func end() {
     own.acknowledged.store(0)
     own.session.storeReleasing(0)
-    own.doorbell.store((rings &+ 1) ^ session)
+    changeDoorbell()
+  }
+
+  /// Ends the session in good order, for good.
+  ///
+  /// - Returns: The doorbell word, which has been changed: wake who sleeps on it.
+  public consuming func close() -> SharedWord {
+    end()
+    return own.doorbell
   }
 
   /// Looks at the peer's session words and takes the next step of the handshake.
@@ -208,14 +216,13 @@ public struct Endpoint: ~Copyable {
   ///   - session: For this side's new session.
   /// - Returns: True when the peer certainly hasn't acted on it and won't. False when nobody can tell.
   public mutating func giveUp(messageAt start: UInt32, session: UInt32) -> Bool {
-    let old = acknowledged
+    let (old, theirs) = (self.session, acknowledged)
     self.start(session: session)
     sleepFence()  // SP-6
     if producer.isTaken(start: start) { return false }
-    // A successor of the peer resets the credit word, but only after it wrote a session of its own. So if that is as it
-    // was, or 0 (ended in good order), then the credit was still the old peer's.
-    let theirs = peer.session.loadAcquiring()
-    return theirs == old || theirs == 0
+    // The peer resets its credit word when it takes up the new session, but stores 0 into its acknowledged word before; and
+    // its successor does, but has a session of its own before. So if both words are as they were, the credit was too.
+    return peer.acknowledged.loadAcquiring() == old && peer.session.loadAcquiring() == theirs
   }
 
   /// Whether the peer says that it runs. 0 means that it never did or ended in good order.

@@ -18,19 +18,19 @@ public enum Doorbell: Equatable, Sendable {
   /// Wakes the peer if it sleeps and nobody rang yet. Call it after publishing, once for many messages.
   @inline(__always)
   public func ringIfNeeded(_ endpoint: inout Endpoint) {
-    if endpoint.shouldRing() { wake(endpoint) }
+    if endpoint.shouldRing() { wake(endpoint.outgoingDoorbell) }
   }
 
   /// Wakes the peer come what may: at a new session, whose sleep words the peer doesn't know yet.
   public func ring(_ endpoint: inout Endpoint) {
     endpoint.changeDoorbell()
-    wake(endpoint)
+    wake(endpoint.outgoingDoorbell)
   }
 
-  /// Wakes whoever sleeps on the doorbell word, which has been changed.
-  public func wake(_ endpoint: borrowing Endpoint) {
+  /// Wakes whoever sleeps on a doorbell word, which has been changed.
+  public func wake(_ word: SharedWord) {
     // SAFETY: a word of a mapped region; the kernel uses its address only.
-    if self == .futex { unsafe _ = lx_futex_wake(endpoint.outgoingDoorbell.address) }
+    if self == .futex { unsafe _ = lx_futex_wake(word.address) }
   }
 
   /// Sleeps until the peer rings or `nanoseconds` are over. May return early.

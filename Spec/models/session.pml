@@ -9,7 +9,7 @@
 #define DEPTH 4
 #define SESSION(s) (s)
 #define ACKNOWLEDGED(s) (2 + (s))
-#define STAMP(p) (4 + (p) % 2)
+#define HEADER(p) (4 + (p) % 2)
 #define PAYLOAD(p) (6 + (p) % 2)
 #define CREDIT 8
 #define DEATHS 1        /* of each side */
@@ -41,7 +41,7 @@ inline begin(me)
 
 proctype side(byte me)
 {
-	byte theirs, theirAcknowledged, position, credit, stamp, payload;
+	byte theirs, theirAcknowledged, position, credit, header, payload;
 	begin(me);
 	do
 	/* Death: what was stored still drains; what was known is gone. */
@@ -69,8 +69,8 @@ proctype side(byte me)
 				if
 				:: me == 0 ->
 #ifndef NO_CLEAR
-					store(0, STAMP(0), 0);
-					store(0, STAMP(1), 0)
+					store(0, HEADER(0), 0);
+					store(0, HEADER(1), 0)
 #endif
 				:: else ->
 					storeReleasing(1, CREDIT, 0)
@@ -103,16 +103,16 @@ proctype side(byte me)
 		if
 		:: position >= credit && position - credit < 2 ->
 			store(0, PAYLOAD(position), own[0] * 16 + acked[0]);
-			storeReleasing(0, STAMP(position), 10 + position);
+			storeReleasing(0, HEADER(position), 10 + position);
 			position++
 		:: else
 		fi
 
 	/* Side 1 receives. */
 	:: me == 1 && established[1] && position < 2 ->
-		load(1, STAMP(position), stamp);
+		load(1, HEADER(position), header);
 		if
-		:: stamp == 10 + position ->
+		:: header == 10 + position ->
 			load(1, PAYLOAD(position), payload);
 			/* What was sent in another session is taken only while its end has not been noticed: in the acknowledged one. */
 			assert(payload == acked[1] * 16 + own[1]);

@@ -7,7 +7,7 @@
 #define WORDS 3
 #define DEPTH 3
 #define MESSAGES 3
-#define STAMP 0     /* how many messages are published */
+#define HEADER 0    /* how many messages are published */
 #define SLEEPS 1    /* odd while the sleeper sleeps */
 #define DOORBELL 2
 #include "memory.h"
@@ -23,7 +23,7 @@ proctype publisher()
 	do
 	:: sent < MESSAGES ->
 		sent++;
-		storeReleasing(0, STAMP, sent);
+		storeReleasing(0, HEADER, sent);
 #ifndef NO_PUBLISHER_FENCE
 		fence(0);
 #endif
@@ -54,7 +54,7 @@ proctype sleeper()
 	do
 	:: received == MESSAGES -> break
 	:: else ->
-		load(1, STAMP, found);
+		load(1, HEADER, found);
 		if
 		:: found > received -> received = found
 		:: else ->
@@ -74,7 +74,7 @@ proctype sleeper()
 #ifdef NO_LAST_LOOK
 			found = received;
 #else
-			load(1, STAMP, found);
+			load(1, HEADER, found);
 #endif
 			if
 			:: found > received

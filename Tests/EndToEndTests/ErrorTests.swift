@@ -158,7 +158,7 @@ struct ErrorTests {
   @Test("Output that can't be written exits with 74", arguments: ["list", "--version", "uart config uart2"])
   func fullOutput(command: String) throws {
     let broker = try Broker()
-    let shell = try Shell("\(program("guestagent").path) \(command) --memory g1g2=\(broker.memory) >/dev/full")
+    let shell = try Shell("\(built("guestagent").path) \(command) --memory g1g2=\(broker.memory) >/dev/full")
     #expect(shell.finish() == 74)
     #expect(sentence(shell.errorText) == "cannot write to standard output: No space left on device")
   }
@@ -166,7 +166,7 @@ struct ErrorTests {
   @Test("Standard descriptors that are closed are not taken by the region or a device")
   func closedDescriptors() throws {
     let broker = try Broker()
-    let agent = program("guestagent").path
+    let agent = built("guestagent").path
     let input = try Shell("\(agent) uart write uart2 - --memory g1g2=\(broker.memory) <&-")
     #expect(input.finish() == 71)
     #expect(sentence(input.errorText) == "the system refused: Bad file descriptor")

@@ -3,16 +3,6 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Where the built programs are: beside the test bundle.
-func program(_ name: String) -> URL {
-  let bundle = Bundle.main.bundleURL
-  for directory in [bundle, bundle.deletingLastPathComponent()] {
-    let url = directory.appendingPathComponent(name)
-    if FileManager.default.isExecutableFile(atPath: url.path) { return url }
-  }
-  return bundle.appendingPathComponent(name)
-}
-
 /// The last line on stderr, without the program's name.
 func sentence(_ text: String) -> String {
   String(text.split(separator: "\n").last?.drop { $0 != " " }.dropFirst() ?? "")
@@ -44,7 +34,7 @@ final class Program {
 
   /// One of ours.
   convenience init(_ name: String, _ arguments: [String], input data: Data? = nil, environment: [String: String] = [:]) throws {
-    try self.init(at: program(name), arguments, input: data, environment: environment)
+    try self.init(at: built(name), arguments, input: data, environment: environment)
   }
 
   init(at path: URL, _ arguments: [String], input data: Data? = nil, environment: [String: String] = [:]) throws {

@@ -43,11 +43,11 @@ struct EndpointTests {
     expect(buffer.array == [1, 2, 3])
   }
 
-  @Test("Spec 3 §3: a side that closes ends the session; its successor begins a new one")
+  @Test("Spec 3 §3: a side that ends its session ends the peer's; its successor begins a new one")
   func close() {
     var link = TestLink()
     link.establish()
-    link.owner.close()
+    link.owner.end()
     expect(link.borrower.refresh() == .lost(nil))
     expect(link.borrower.refresh() == .none)
     expect(link.borrower.state == .sync)

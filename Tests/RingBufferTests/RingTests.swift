@@ -298,44 +298,6 @@ struct RingTests {
     }
   }
 
-  // ---- Two threads ---------------------------------------------------------------------------------------------------
-
-  @Test("A producer and a consumer in two threads: every message, in order, intact")
-  func twoThreads() throws {
-    let count = 50_000
-    final class Ends: @unchecked Sendable {
-      var ring = TestRing(start: 0xffff_fff0)
-      var wrong = 0
-    }
-    let ends = Ends()
-    // Each thread has an end and a buffer of its own; `ring` is only their common memory.
-    let lines = 64
-    let region = ends.ring.memory.region
-    let credit = region.word(at: TestRing.creditOffset)
-    let sender = inThread {
-      var producer = Producer(region, offset: 64, lineCount: lines, credit: credit)
-      producer.reset(start: 0xffff_fff0)  // cleared when the ring was made
-      var message = MessageBuffer(capacity: 896)
-      for i in 0..<count {
-        message.put([UInt8](repeating: UInt8(truncatingIfNeeded: i), count: 1 + i % 300).span.bytes, at: 0)
-        while (try? producer.send(message)) != true {}
-      }
-    }
-    let receiver = inThread {
-      var consumer = Consumer(region, offset: 64, lineCount: lines, credit: credit)
-      consumer.reset(start: 0xffff_fff0)
-      var message = MessageBuffer(capacity: 896)
-      for i in 0..<count {
-        while (try? consumer.receive(into: &message)) != true {}
-        let bytes = message.array
-        if bytes.count != 1 + i % 300 || bytes.contains(where: { $0 != UInt8(truncatingIfNeeded: i) }) { ends.wrong += 1 }
-      }
-    }
-    sender.wait()
-    receiver.wait()
-    expect(ends.wrong == 0)
-  }
-
   // ---- Our own caller's mistakes -------------------------------------------------------------------------------------
 
   @Test("Sending nothing, or more than a quarter of the ring, is the caller's mistake")

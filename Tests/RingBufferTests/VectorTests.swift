@@ -54,7 +54,7 @@ struct VectorTests {
       case "disarm": side.disarm()
       case "ring": _ = side.shouldRing()
       case "poison": side.poison(try #require(PoisonReason(rawValue: UInt32(words.last ?? "", radix: 16) ?? 0)))
-      case "close": side.close()
+      case "end": side.end()
       default: Issue.record("line \(line): unknown step")
       }
     }

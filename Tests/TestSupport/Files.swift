@@ -65,3 +65,13 @@ public func bytes(hex words: some Sequence<String>) -> [UInt8]? {
   }
   return bytes
 }
+
+/// Something that was built: it lies beside the test bundle.
+public func built(_ name: String) -> URL {
+  let bundle = Bundle.main.bundleURL
+  for directory in [bundle, bundle.deletingLastPathComponent()] {
+    let url = directory.appendingPathComponent(name)
+    if FileManager.default.fileExists(atPath: url.path) { return url }
+  }
+  return bundle.appendingPathComponent(name)
+}

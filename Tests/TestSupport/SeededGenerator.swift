@@ -3,11 +3,14 @@ import Foundation
 /// A generator that anybody can repeat: prints its seed as a line to paste.
 public struct SeededGenerator: RandomNumberGenerator {
   private var state: UInt64
+  /// What it began with.
+  public let seed: UInt64
 
   public init(_ name: String) {
     let given = ProcessInfo.processInfo.environment["GUESTBROKER_SEED"].flatMap { UInt64($0) }
-    state = given ?? UInt64.random(in: 1...UInt64.max)
-    print("\(name): GUESTBROKER_SEED=\(state) repeats this run")
+    seed = given ?? UInt64.random(in: 1...UInt64.max)
+    state = seed
+    print("\(name): GUESTBROKER_SEED=\(seed) repeats this run")
   }
 
   /// xorshift64*
