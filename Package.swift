@@ -51,7 +51,7 @@ let package = Package(
       dependencies: [
         "BrokerProtocol", "CLinux", "GuestAgent", "Linux", "OwnerService", "Partition", "RingBuffer", "SharedMemory",
       ],
-      path: "Benchmarks", exclude: ["README.md"], cSettings: view, swiftSettings: hostRules),
+      path: "Benchmarks", exclude: ["README.md", "count-instructions"], cSettings: view, swiftSettings: hostRules),
 
     .target(
       name: "TestSupport", dependencies: ["CLinux"], path: "Tests/TestSupport", cSettings: view,
