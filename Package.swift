@@ -65,7 +65,8 @@ let package = Package(
     tests(of: "Linux", uses: ["Linux"]),
     tests(of: "DeviceTree", uses: ["DeviceTree", "Linux"]),
     tests(of: "Partition", uses: ["DeviceTree", "Linux", "Partition"]),
-    tests(of: "SharedMemory", uses: ["CLinux", "Linux", "Partition", "RingBuffer", "SharedMemory"]),
+    tests(
+      of: "SharedMemory", uses: ["CLinux", "DeviceTree", "Linux", "Partition", "RingBuffer", "SharedMemory"]),
     tests(of: "BrokerProtocol", uses: ["BrokerProtocol"]),
     tests(
       of: "GuestAgent", uses: ["BrokerProtocol", "CLinux", "GuestAgent", "Linux", "Partition", "RingBuffer", "SharedMemory"]),

@@ -160,14 +160,9 @@ private func readInput(atMost count: Int) throws(AgentError) -> [UInt8]? {
 /// "48656c6c6f", "48 65:6c"; nil when it is none.
 private func parseHex(_ text: String) -> [UInt8]? {
   var digits: [UInt8] = []
-  for byte in text.utf8 {
-    switch byte {
-    case 0x30...0x39: digits.append(byte - 0x30)
-    case 0x41...0x46: digits.append(byte - 0x41 + 10)
-    case 0x61...0x66: digits.append(byte - 0x61 + 10)
-    case 0x20, 0x3a: continue
-    default: return nil
-    }
+  for byte in text.utf8 where byte != 0x20 && byte != 0x3a {
+    guard let digit = hexadecimalDigit(byte) else { return nil }
+    digits.append(digit)
   }
   guard digits.count % 2 == 0 else { return nil }
   return stride(from: 0, to: digits.count, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }

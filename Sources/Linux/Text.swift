@@ -33,6 +33,16 @@ extension String {
   }
 }
 
+/// What a digit of a hexadecimal number counts.
+public func hexadecimalDigit(_ byte: UInt8) -> UInt8? {
+  switch byte {
+  case 0x30...0x39: byte - 0x30
+  case 0x41...0x46: byte - 0x41 + 10
+  case 0x61...0x66: byte - 0x61 + 10
+  default: nil
+  }
+}
+
 /// "uart1, uart2 and uart3", or "none".
 public func listed(_ names: [String]) -> String {
   guard let last = names.last else { return "none" }

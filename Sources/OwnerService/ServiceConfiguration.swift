@@ -65,7 +65,7 @@ public struct ServiceConfiguration: Sendable {
         throw .system(error)
       }
     }
-    guard let path = binding ?? findTerminal(ofNode: export.devicePath, sysfs: sysfs) else {
+    guard let path = binding ?? findDevice(ofNode: export.devicePath, class: "tty", sysfs: sysfs).map({ "/dev/\($0)" }) else {
       throw .noDevice(export: export.name, node: export.devicePath)
     }
     do throws(Errno) {

@@ -21,13 +21,20 @@ public struct Link: Sendable {
   public var role: Role
   /// The guest at the other end.
   public var peerName: String
-  /// Where the region is, physically.
-  public var memory: AddressRange
+  public var memory: Memory
   public var doorbell: Doorbell
   /// How many processes of the borrower can use the link at once.
   public var channels: Int
 
   public enum Role: Sendable { case owner, borrower }
+
+  /// Where the region is.
+  public enum Memory: Equatable, Sendable {
+    /// At a physical address, by the device-tree node with this path.
+    case physical(AddressRange, node: String)
+    /// In the ivshmem device at this address of the PCI bus, as "0000:00:06.0".
+    case ivshmem(String)
+  }
 
   public enum Doorbell: Equatable, Sendable {
     /// futex(2), between processes of one kernel.

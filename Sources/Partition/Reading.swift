@@ -75,25 +75,37 @@ extension Link {
       throw .invalid(node: node.path, property: "role", shouldBe: "\"owner\" or \"borrower\"")
     }
 
-    let region = try node.require("memory-region", "a phandle of the shared memory's node").cell
-    guard let region, let memoryNode = tree.node(phandle: region) else {
-      throw .dangling(node: node.path, property: "memory-region", shouldBe: "the shared memory's node")
-    }
-    guard let range = memoryNode.physicalRanges?.first else {
-      throw .invalid(node: memoryNode.path, property: "reg", shouldBe: "the region's address and size")
-    }
-    guard range.size > 0, range.address % 4096 == 0, range.size % 4096 == 0,
-      !range.address.addingReportingOverflow(range.size).overflow
-    else {
-      throw .invalid(node: memoryNode.path, property: "reg", shouldBe: "whole pages of 4096 bytes, and at least one")
-    }
-    memory = range
-    let idName = memoryNode.property("guestbroker,id") == nil ? "xen,id" : "guestbroker,id"
-    if let id = memoryNode.property(idName) {
-      guard let text = id.string, text.utf8.count <= 15 else {
-        throw .invalid(node: memoryNode.path, property: idName, shouldBe: "a name of at most 15 characters")
+    let idNode: Node
+    if node.property("pci-address") != nil {
+      let shouldBe = "an ivshmem device's place on the PCI bus, as \"0000:00:06.0\", without a memory-region beside it"
+      let address = try node.text("pci-address", shouldBe)
+      guard isPCIAddress(address), node.property("memory-region") == nil else {
+        throw .invalid(node: node.path, property: "pci-address", shouldBe: shouldBe)
       }
-      try checkName(text, at: memoryNode)
+      memory = .ivshmem(address)
+      idNode = node
+    } else {
+      let region = try node.require("memory-region", "a phandle of the shared memory's node").cell
+      guard let region, let memoryNode = tree.node(phandle: region) else {
+        throw .dangling(node: node.path, property: "memory-region", shouldBe: "the shared memory's node")
+      }
+      guard let range = memoryNode.physicalRanges?.first else {
+        throw .invalid(node: memoryNode.path, property: "reg", shouldBe: "the region's address and size")
+      }
+      guard range.size > 0, range.address % 4096 == 0, range.size % 4096 == 0,
+        !range.address.addingReportingOverflow(range.size).overflow
+      else {
+        throw .invalid(node: memoryNode.path, property: "reg", shouldBe: "whole pages of 4096 bytes, and at least one")
+      }
+      memory = .physical(range, node: memoryNode.path)
+      idNode = memoryNode
+    }
+    let idName = idNode.property("guestbroker,id") == nil ? "xen,id" : "guestbroker,id"
+    if let id = idNode.property(idName) {
+      guard let text = id.string, text.utf8.count <= 15 else {
+        throw .invalid(node: idNode.path, property: idName, shouldBe: "a name of at most 15 characters")
+      }
+      try checkName(text, at: idNode)
       name = text
     } else {
       try checkName(node.name, at: node, atSignToo: true)
@@ -150,6 +162,19 @@ private func checkName(_ name: String, at node: Node, atSignToo: Bool = false) t
     }
   }
   guard isGood, (1...31).contains(name.utf8.count) else { throw .badName(node: node.path, name: name) }
+}
+
+/// Whether it has the form of a PCI function's name in sysfs: "0000:00:06.0". It becomes part of a path.
+private func isPCIAddress(_ text: String) -> Bool {
+  let form: [UInt8] = Array("hhhh:hh:hh.h".utf8)
+  let bytes = Array(text.utf8)
+  return bytes.count == form.count
+    && zip(bytes, form).allSatisfy { byte, wanted in
+      switch byte {
+      case 0x30...0x39, 0x61...0x66: wanted == 0x68
+      default: byte == wanted
+      }
+    }
 }
 
 extension Node {

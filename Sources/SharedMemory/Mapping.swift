@@ -10,12 +10,18 @@ public enum MemorySource: Sendable {
   case ownFile(String)
   /// Physical memory, through /dev/mem.
   case physical(UInt64)
+  /// The first memory of a UIO device: "/dev/uio0".
+  case uio(String)
+  /// BAR 2 of an ivshmem device.
+  case ivshmem(Ivshmem)
 
   /// "/dev/shm/x" or "/dev/mem at 0x8f000000".
   public var text: String {
     switch self {
     case .file(let path), .ownFile(let path): path
     case .physical(let address): "/dev/mem at 0x\(String(address, radix: 16))"
+    case .uio(let path): path
+    case .ivshmem(let device): device.path
     }
   }
 }
@@ -26,6 +32,10 @@ public enum MappingError: Error, Sendable {
   case notOurs(MemorySource)
   case tooSmall(MemorySource, bytes: Int64, needed: Int)
   case cannotMap(MemorySource, Errno)
+  /// The device tree's PCI address is no ivshmem device's.
+  case noIvshmem(address: String, why: String)
+  /// The UIO device of the region's node has another memory.
+  case otherUIO(String)
   /// The region that the device tree describes doesn't fit its channels.
   case badLayout(size: UInt64, LinkLayout.Invalid)
 
@@ -49,6 +59,9 @@ public enum MappingError: Error, Sendable {
     case .cannotMap(let source, let errno) where errno.code == EPERM:
       "the kernel does not let \(source.text) be mapped; the region needs no-map in the device tree (STRICT_DEVMEM)"
     case .cannotMap(let source, let errno): "cannot map \(source.text): \(errno.text)"
+    case .noIvshmem(let address, let why): "PCI device \(address) \(why); mend pci-address in the device tree"
+    case .otherUIO(let path):
+      "the first memory of \(path) is not what the reg of its node says; is the device tree the running one?"
     case .badLayout(let size, .tooSmall(let needed)):
       "its region has \(size) bytes, but its channels need \(needed); enlarge reg or lower channels in both device trees"
     case .badLayout(_, .badChannels): "it must have 1 to \(LinkLayout.maximumChannels) channels"
@@ -78,6 +91,12 @@ public final class Mapping: Sendable {
       case .physical(let address):
         offset = address
         opened = try FileDescriptor(opening: "/dev/mem", .readWrite, flags: O_SYNC)
+      case .uio(let path):
+        offset = 0  // memory N of a UIO device is at N pages
+        opened = try FileDescriptor(opening: path, .readWrite)
+      case .ivshmem(let device):
+        offset = 0
+        opened = try device.open()
       }
     } catch {
       throw .cannotOpen(source, error)

@@ -30,7 +30,9 @@ struct BuiltInExampleTests {
     let link = try #require(partition.links.first)
     #expect(partition.links.count == 1)
     #expect(link.name == "g1g2" && link.role == .owner && link.peerName == "guest2")
-    #expect(link.memory == AddressRange(address: 0x8f00_0000, size: 0x10_0000))
+    #expect(
+      link.memory
+        == .physical(AddressRange(address: 0x8f00_0000, size: 0x10_0000), node: "/reserved-memory/guestbroker@8f000000"))
     #expect(link.doorbell == .poll(intervalMicroseconds: 200) && link.channels == 4)
     let export = try #require(partition.exports.first)
     #expect(partition.exports.count == 1)

@@ -1,4 +1,5 @@
 import CLinux
+import DeviceTree
 import Foundation
 import Linux
 import RingBuffer
@@ -116,7 +117,7 @@ struct MappingTests {
   func badLayout() throws {
     let (partition, _) = try Partition.load(deviceTree: nil, builtInGuest: "guest2", running: [])
     var link = partition.links[0]
-    link.memory.size = 4096
+    link.memory = .physical(AddressRange(address: 0x8f00_0000, size: 4096), node: "/x")
     do {
       _ = try OpenLink(link, override: "/nonexistent/x", isExample: false)
       Issue.record("opened")

@@ -149,6 +149,11 @@ static inline uint32_t lx_path_mode(const char *_Nonnull path) {
   struct stat s;
   return stat(path, &s) == 0 ? (uint32_t)s.st_mode : 0;
 }
+/// Bytes of the file that `path` names, following links; 0 when there is none.
+static inline uint64_t lx_path_size(const char *_Nonnull path) {
+  struct stat s;
+  return stat(path, &s) == 0 ? (uint64_t)s.st_size : 0;
+}
 
 static inline const char *_Nonnull lx_entry_name(const struct dirent *_Nonnull entry) { return entry->d_name; }
 

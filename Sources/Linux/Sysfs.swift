@@ -1,0 +1,45 @@
+/// The device of a class whose driver is bound to a device-tree node: "ttyAMA2" of class "tty".
+///
+/// Linux shows each device's node as a link `of_node` below /sys/firmware/devicetree/base. A terminal's own `device` may
+/// be a port below the device that has the node (kernels from 6.5 on), so its parents are asked too.
+///
+/// Of several the first in the order of their names.
+///
+/// - Parameters:
+///   - node: The node's path, as "/soc/serial@7e201000".
+///   - sysfs: Where sysfs is mounted.
+public func findDevice(ofNode node: String, class name: String, sysfs: String) -> String? {
+  guard
+    let wanted = realPath("\(sysfs)/firmware/devicetree/base\(node)"),
+    let devices = try? listDirectory("\(sysfs)/class/\(name)", limit: 4096)
+  else { return nil }
+  for found in devices.sorted(by: { $0.utf8.lexicographicallyPrecedes($1.utf8) }) {
+    var device = "\(sysfs)/class/\(name)/\(found)/device"
+    for _ in 0..<3 {
+      if let itsNode = realPath("\(device)/of_node") {
+        if sameText(itsNode, wanted) { return found }
+        break
+      }
+      device += "/.."
+    }
+  }
+  return nil
+}
+
+/// A number as sysfs shows most: "0x0000000000100000"; nil when it is none or too large.
+public func parseHexadecimal(_ text: String) -> UInt64? {
+  let digits = Array(text.utf8.dropFirst(2))
+  guard text.hasBytePrefix("0x"), !digits.isEmpty else { return nil }
+  var value: UInt64 = 0
+  for digit in digits {
+    guard let digit = hexadecimalDigit(digit), value >> 60 == 0 else { return nil }
+    value = value << 4 | UInt64(digit)
+  }
+  return value
+}
+
+/// What a file of sysfs says, without the end of its line; nil when it isn't there.
+public func readAttribute(_ path: String) -> String? {
+  guard let bytes = try? readFile(path, limit: 4096) else { return nil }
+  return String(decoding: bytes, as: UTF8.self).parts(separatedBy: 0x0a).first
+}

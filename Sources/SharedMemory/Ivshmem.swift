@@ -1,0 +1,38 @@
+import CLinux
+import Linux
+
+/// QEMU's ivshmem device: memory of the host that several guests have as BAR 2 of a PCI device.
+///
+/// Linux binds no driver to it; sysfs shows the BAR as a file that root may map, uncached (Linux ABI, sysfs-bus-pci). Its ids are
+/// in QEMU's "Device Specification for Inter-VM shared memory device".
+public struct Ivshmem: Sendable {
+  private let directory: String
+  /// Bytes of the BAR: all of the memory, a power of two.
+  let size: UInt64
+
+  /// What is mapped.
+  var path: String { "\(directory)/resource2" }
+
+  /// - Parameters:
+  ///   - address: The function's name below /sys/bus/pci/devices: "0000:00:06.0".
+  ///   - sysfs: Where sysfs is mounted.
+  init(at address: String, sysfs: String) throws(MappingError) {
+    directory = "\(sysfs)/bus/pci/devices/\(address)"
+    guard let vendor = readAttribute("\(directory)/vendor"), let device = readAttribute("\(directory)/device") else {
+      throw .noIvshmem(address: address, why: "is not there")
+    }
+    guard sameText(vendor, "0x1af4"), sameText(device, "0x1110") else {
+      throw .noIvshmem(
+        address: address, why: "is no ivshmem device: its ids are \(vendor) and \(device), not 0x1af4 and 0x1110")
+    }
+    size = unsafe lx_path_size("\(directory)/resource2")
+    guard size > 0 else { throw .noIvshmem(address: address, why: "has no memory in BAR 2") }
+  }
+
+  /// Switches the device's memory on, as a driver would, and opens it.
+  func open() throws(Errno) -> FileDescriptor {
+    let enable = try FileDescriptor(opening: "\(directory)/enable", .readWrite)
+    guard writeBytes([0x31, 0x0a], to: enable.number) else { throw .last }
+    return try FileDescriptor(opening: path, .readWrite)
+  }
+}
