@@ -5,43 +5,35 @@ import Linux
 ///
 /// It keeps the bytes that it was read from once, and small records that point into them, so that it takes memory in
 /// proportion to its input.
-public struct DeviceTree: Sendable {
+public final class DeviceTree: Sendable {
   /// The largest blob, and the largest sum of property values of a directory, in bytes.
   public static var maximumSize: Int { 16 << 20 }
   /// The deepest nesting of nodes.
   public static var maximumDepth: Int { 64 }
 
-  var bytes: [UInt8] = []
+  let bytes: [UInt8]
   /// In the order of the tree, parents before their children; the root is first.
-  var nodes: [NodeRecord] = []
-  var properties: [PropertyRecord] = []
+  let nodes: [NodeRecord]
+  let properties: [PropertyRecord]
 
-  /// Bytes of `bytes`.
-  struct Extent {
-    var start: Int32
-    var count: Int32
+  private init(_ records: Records) {
+    bytes = records.bytes
+    nodes = records.nodes
+    properties = records.properties
   }
 
-  struct NodeRecord {
-    var name: Extent
-    var parent: Int32
-    var firstChild: Int32 = -1
-    var nextSibling: Int32 = -1
-    var firstProperty: Int32
-    var propertyCount: Int32 = 0
-  }
+  /// Reads a flattened tree (Devicetree Specification, chapter 5), format version 16 or 17.
+  public convenience init(blob: [UInt8]) throws(DeviceTreeError) { self.init(try Records(blob: blob)) }
 
-  struct PropertyRecord {
-    var name: Extent
-    var value: Extent
-  }
-
-  init() {}
+  /// Reads what Linux shows at /proc/device-tree: a directory for each node, a file for each property.
+  ///
+  /// The order of nodes and properties is that of their names, since the file system keeps none.
+  public convenience init(directory: String) throws(DeviceTreeError) { self.init(try Records(directory: directory)) }
 
   /// Reads a blob (a regular file) or what Linux shows of a tree (a directory, as /proc/device-tree).
-  public init(path: String) throws(DeviceTreeError) {
+  public convenience init(path: String) throws(DeviceTreeError) {
     if fileKind(path) == .directory {
-      self = try DeviceTree(directory: path)
+      try self.init(directory: path)
       return
     }
     let blob: [UInt8]
@@ -50,7 +42,7 @@ public struct DeviceTree: Sendable {
     } catch {
       throw error == .fileTooBig ? .tooLarge : .unreadable(error)
     }
-    self = try DeviceTree(blob: blob)
+    try self.init(blob: blob)
   }
 
   /// A tree has a root, whichever way it was read.
@@ -59,6 +51,13 @@ public struct DeviceTree: Sendable {
   func slice(_ extent: Extent) -> ArraySlice<UInt8> {
     bytes[Int(extent.start)..<Int(extent.start) + Int(extent.count)]
   }
+}
+
+/// A tree that is being read.
+struct Records {
+  var bytes: [UInt8] = []
+  var nodes: [NodeRecord] = []
+  var properties: [PropertyRecord] = []
 
   /// Adds a node behind its last sibling. Returns its index.
   mutating func addNode(name: Extent, parent: Int32, after sibling: Int32) -> Int32 {
@@ -71,6 +70,26 @@ public struct DeviceTree: Sendable {
     }
     return index
   }
+}
+
+/// Some of a tree's bytes.
+struct Extent {
+  var start: Int32
+  var count: Int32
+}
+
+struct NodeRecord {
+  var name: Extent
+  var parent: Int32
+  var firstChild: Int32 = -1
+  var nextSibling: Int32 = -1
+  var firstProperty: Int32
+  var propertyCount: Int32 = 0
+}
+
+struct PropertyRecord {
+  var name: Extent
+  var value: Extent
 }
 
 /// Why bytes are no device tree. `text` is a clause for behind the file's name.

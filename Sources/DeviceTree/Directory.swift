@@ -1,21 +1,17 @@
 import Linux
 
-extension DeviceTree {
+extension Records {
   /// The most entries that a directory's tree may have: more than any board, fewer than a loop of links.
   static var maximumEntries: Int { 1 << 16 }
 
-  /// Reads what Linux shows at /proc/device-tree: a directory for each node, a file for each property.
-  ///
-  /// The order of nodes and properties is that of their names, since the file system keeps none.
-  public init(directory: String) throws(DeviceTreeError) {
-    self.init()
+  init(directory: String) throws(DeviceTreeError) {
     let root = add([])
     _ = addNode(name: root, parent: -1, after: -1)
     /// Nodes still to be read: their path and depth.
     var pending: [(path: String, node: Int32, depth: Int)] = [(directory, 0, 1)]
     var entries = 0
     while let (path, node, depth) = pending.popLast() {
-      guard depth <= Self.maximumDepth else { throw .tooDeep(offset: bytes.count) }
+      guard depth <= DeviceTree.maximumDepth else { throw .tooDeep(offset: bytes.count) }
       let names: [String]
       do throws(Errno) {
         names = try listDirectory(path, limit: Self.maximumEntries).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
@@ -34,7 +30,7 @@ extension DeviceTree {
         case .regular:
           let value: [UInt8]
           do throws(Errno) {
-            value = try readFile(file, limit: Self.maximumSize - bytes.count)
+            value = try readFile(file, limit: DeviceTree.maximumSize - bytes.count)
           } catch {
             // A property that only root may read (security-sensitive ones) is not there for others.
             if error.isPermission { continue }
@@ -45,7 +41,7 @@ extension DeviceTree {
           nodes[Int(node)].propertyCount += 1
         case .none, .other: continue
         }
-        guard bytes.count <= Self.maximumSize else { throw .tooLarge }
+        guard bytes.count <= DeviceTree.maximumSize else { throw .tooLarge }
       }
       var last: Int32 = -1
       for name in children {

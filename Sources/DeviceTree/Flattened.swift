@@ -1,10 +1,8 @@
 import Linux
 
-extension DeviceTree {
-  /// Reads a flattened tree (Devicetree Specification, chapter 5), format version 16 or 17.
-  public init(blob: [UInt8]) throws(DeviceTreeError) {
-    self.init()
-    guard blob.count <= Self.maximumSize else { throw .tooLarge }
+extension Records {
+  init(blob: [UInt8]) throws(DeviceTreeError) {
+    guard blob.count <= DeviceTree.maximumSize else { throw .tooLarge }
     let header = BlobReader(bytes: blob, end: blob.count)
     guard let magic = header.word(at: 0), magic == 0xd00d_feed else { throw .notADeviceTree }
     guard
@@ -41,7 +39,7 @@ extension DeviceTree {
       offset += 4
       switch token {
       case 1:  // FDT_BEGIN_NODE
-        guard open.count < Self.maximumDepth else { throw .tooDeep(offset: place) }
+        guard open.count < DeviceTree.maximumDepth else { throw .tooDeep(offset: place) }
         // One root only.
         guard !open.isEmpty || nodes.isEmpty else { throw .badToken(token, offset: place) }
         guard let name = reader.string(at: offset) else { throw .badString(offset: offset) }
@@ -58,8 +56,10 @@ extension DeviceTree {
           throw .truncated(offset: offset)
         }
         offset += 8
-        guard count <= UInt32(Self.maximumSize), reader.has(Int(count), at: offset) else { throw .truncated(offset: offset) }
-        guard nameOffset <= UInt32(Self.maximumSize), let name = strings.string(at: stringsStart + Int(nameOffset)) else {
+        guard count <= UInt32(DeviceTree.maximumSize), reader.has(Int(count), at: offset) else {
+          throw .truncated(offset: offset)
+        }
+        guard nameOffset <= UInt32(DeviceTree.maximumSize), let name = strings.string(at: stringsStart + Int(nameOffset)) else {
           throw .badString(offset: offset - 4)
         }
         properties.append(
@@ -96,11 +96,11 @@ struct BlobReader {
   }
 
   /// A string up to its terminating 0.
-  func string(at offset: Int) -> DeviceTree.Extent? {
+  func string(at offset: Int) -> Extent? {
     guard offset >= 0, offset < end else { return nil }
     var place = offset
     while place < end, place - offset <= Self.maximumName {
-      if bytes[place] == 0 { return DeviceTree.Extent(start: Int32(offset), count: Int32(place - offset)) }
+      if bytes[place] == 0 { return Extent(start: Int32(offset), count: Int32(place - offset)) }
       place += 1
     }
     return nil

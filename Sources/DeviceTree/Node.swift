@@ -5,7 +5,7 @@ public struct Node: Sendable {
   public let tree: DeviceTree
   let index: Int
 
-  private var record: DeviceTree.NodeRecord { tree.nodes[index] }
+  private var record: NodeRecord { tree.nodes[index] }
 
   /// With its unit address: "serial@7e201000". Empty for the root.
   public var name: String { String(decoding: tree.slice(record.name), as: UTF8.self) }
@@ -41,7 +41,7 @@ public struct Node: Sendable {
 
   public var propertyNames: [String] { records.map { String(decoding: tree.slice($0.name), as: UTF8.self) } }
 
-  private var records: ArraySlice<DeviceTree.PropertyRecord> {
+  private var records: ArraySlice<PropertyRecord> {
     tree.properties[Int(record.firstProperty)..<Int(record.firstProperty) + Int(record.propertyCount)]
   }
 
