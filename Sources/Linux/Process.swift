@@ -39,7 +39,7 @@ public func sleepNanoseconds(_ duration: UInt64) { lx_sleep_ns(duration) }
 @inlinable @inline(__always)
 public func spinHint() { lx_spin_hint() }
 
-/// A number nobody else can guess, never 0.
+/// A number for a session: another one each time, as far as chance has it, and never 0. No secret.
 public func randomSession() -> UInt32 {
   while true {
     let value = lx_random()

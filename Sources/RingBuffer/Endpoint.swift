@@ -88,17 +88,20 @@ public struct Endpoint: ~Copyable {
 
   /// Begins a session of this side; ring the doorbell afterwards. What was under way in an earlier one is lost.
   ///
-  /// - Parameter session: Random and not 0, so that no earlier one is mistaken for it.
+  /// - Parameter session: Random and not 0, so that no earlier one is mistaken for it; the last one's number is not taken again.
   public mutating func start(session: UInt32) {
     precondition(session != 0)
-    self.session = session
+    // A guest without entropy may draw the same number at each boot, and its peer would take it for the one before.
+    self.session = session == own.session.load() ? Self.next(session) : session
     state = .sync
     acknowledged = 0
     own.acknowledged.store(0)
     own.error.store(PoisonReason.none.rawValue)
     if let identity { identity.statement.write(to: identity.region) }
-    own.session.storeReleasing(session)  // SP-4: whoever sees it sees acknowledged 0, not a predecessor's
+    own.session.storeReleasing(self.session)  // SP-4: whoever sees it sees acknowledged 0, not a predecessor's
   }
+
+  private static func next(_ session: UInt32) -> UInt32 { session == .max ? 1 : session &+ 1 }
 
   /// Ends the session in good order; wake the peer afterwards. `start` begins another one.
   public mutating func end() {
@@ -148,7 +151,7 @@ public struct Endpoint: ~Copyable {
     if state == .established, theirAcknowledged != session {
       // The same peer no longer acknowledges us: it refused something, or forgot. Only a new session mends that.
       let reason = peerRefusal
-      start(session: session == .max ? 1 : session &+ 1)
+      start(session: Self.next(session))
       return .lost(reason)
     }
     return .none

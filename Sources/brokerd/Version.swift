@@ -1,4 +1,5 @@
 import BrokerProtocol
+import Linux
 import RingBuffer
 
 var versionText: String { "brokerd \(releaseVersion) (protocol \(protocolVersion), layout \(LinkLayout.version))" }

@@ -43,6 +43,18 @@ struct EndpointTests {
     expect(buffer.array == [1, 2, 3])
   }
 
+  @Test("Spec 3 §3: a successor that draws its predecessor's number has another session all the same")
+  func sameNumber() throws {
+    var link = TestLink()
+    link.establish()
+    link.owner = Endpoint(link.memory.region, layout: link.layout, channel: 0, role: .owner)
+    link.owner.start(session: 0x1111)
+    for _ in 0..<8 { _ = link.owner.refresh() }  // takes up the borrower's session before that looks
+    expect(link.borrower.refresh() == .lost(nil))
+    link.settle()
+    expect(link.borrower.state == .established && link.owner.state == .established)
+  }
+
   @Test("Spec 3 §3: a side that ends its session ends the peer's; its successor begins a new one")
   func close() {
     var link = TestLink()

@@ -108,10 +108,14 @@ static inline void lx_sleep_ns(uint64_t ns) {
   nanosleep(&t, 0);
 }
 
+// Different each time, but no secret: a board that has just been switched on may have no entropy for minutes (GRND_INSECURE, Linux
+// 5.6, doesn't wait for it), and then it may have the same at each boot, but for the time.
 static inline uint32_t lx_random(void) {
   uint32_t value = 0;
-  if (getrandom(&value, sizeof value, 0) != sizeof value) value = (uint32_t)lx_now_ns() * 2654435761u ^ (uint32_t)getpid();
-  return value;
+  if (getrandom(&value, sizeof value, 4) != sizeof value) value = (uint32_t)getpid();
+  struct timespec t;
+  clock_gettime(CLOCK_REALTIME, &t);
+  return (value ^ (uint32_t)t.tv_sec ^ (uint32_t)lx_now_ns()) * 2654435761u;
 }
 
 // ---- Files -----------------------------------------------------------------------------------------------------------
