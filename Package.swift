@@ -46,6 +46,10 @@ let package = Package(
       "GuestAgentCLI", uses: ["BrokerProtocol", "GuestAgent", "Linux", "Partition", "RingBuffer", "SharedMemory"]),
     program(
       "brokerd", uses: ["BrokerProtocol", "CLinux", "Linux", "OwnerService", "Partition", "RingBuffer", "SharedMemory"]),
+    // What Tests/Guests runs inside its guests, built as the programs are.
+    .executableTarget(
+      name: "guestprobe", dependencies: ["BrokerProtocol", "GuestAgent", "Linux", "Partition", "RingBuffer", "SharedMemory"],
+      path: "Tests/Guests/Probe", cSettings: view, swiftSettings: rules),
     .executableTarget(
       name: "Benchmarks",
       dependencies: [

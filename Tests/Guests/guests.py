@@ -1,0 +1,464 @@
+"""Boots two guests and looks at what they do to each other. Run by Tests/Guests/check, which prepares what this needs."""
+
+import atexit
+import os
+import random
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+MIB = 1 << 20
+START = time.monotonic()
+UNREPORTED = 2000  # operations that a guest can have done since its last report, and then some
+BOOT_LIMIT = 150  # seconds; an idle machine takes 3 to 9
+
+
+class Failed(Exception):
+    pass
+
+
+class Board:
+    """What differs between the boards."""
+
+    def __init__(self, name, work):
+        self.name, self.work = name, work
+        self.shared = f"/dev/shm/guestbroker-guests-{os.getpid()}"
+        self.arch = {"virt": "arm64", "vexpress-a9": "armhf", "q35": "amd64"}[name]
+        # Shared memory that no link uses.
+        self.spare = {"virt": "/dev/mem 0x4f100000", "vexpress-a9": "/dev/mem 0x6f100000",
+                      "q35": "/sys/bus/pci/devices/0000:00:06.0/resource2 0xfff000"}[name]
+        # The kernel of a PC has no tree: the programs are told of ours, and of the device behind the export.
+        self.has_tree = name != "q35"
+        self.tree = "" if self.has_tree else "/trees/guest.dtb"
+        self.options = "" if self.has_tree else f" --device-tree {self.tree}"
+        self.binding = "" if self.has_tree else " --bind uart2=/dev/ttyS1"
+        self.uart = {"virt": "/pcie@10000000/serial@5,0",
+                     "vexpress-a9": "/bus@40000000/motherboard-bus@40000000/iofpga@7,00000000/uart@b000"}.get(name)
+        # A device of the board that guest2's tree has as reserved, by the kernel's name for it.
+        self.reserved = {"virt": "9010000.pl031", "vexpress-a9": "1000b000.uart"}.get(name)
+        self.kernel_root = f"{TOP}/.build-guests/{self.arch}/linux"
+        self.kernel = first(f"{self.kernel_root}/boot", "vmlinuz-")
+        with open(self.shared, "wb") as file:
+            file.truncate(16 * MIB)
+        atexit.register(lambda: os.path.exists(self.shared) and os.remove(self.shared))
+        self.make_trees()
+        self.make_initrds()
+        if name == "vexpress-a9":
+            run("cc", "-shared", "-fPIC", "-O2", "-o", f"{work}/splice.so", f"{HERE}/splice.c", "-ldl")
+
+    def command(self, guest):
+        """QEMU's command line and environment. With one processor possible it would take atomics for plain accesses: maxcpus."""
+        common = ["-accel", "tcg", "-smp", "1,maxcpus=2", "-m", "256M", "-display", "none", "-monitor", "none", "-no-reboot",
+                  "-serial", "stdio", "-kernel", self.kernel, "-initrd", f"{self.work}/initrd{guest}"]
+        uart = ["-chardev", f"socket,id=uart2,path={self.work}/uart2,server=on,wait=off"] if guest == 1 else []
+        environment = dict(os.environ, QEMU_AUDIO_DRV="none")
+        if self.name == "virt":
+            line = self.virt() + common + ["-append", "console=ttyAMA0 quiet numa=off rdinit=/init"]
+            if guest == 1:
+                line += uart + ["-device", "pci-serial,addr=5,chardev=uart2"]
+        elif self.name == "q35":
+            line = ["qemu-system-x86_64", "-M", "q35", "-cpu", "qemu64", "-nodefaults",
+                    "-object", f"memory-backend-file,id=shared,size=16M,share=on,mem-path={self.shared}",
+                    "-device", "ivshmem-plain,memdev=shared,addr=6"] + common + ["-append", "console=ttyS0 quiet rdinit=/init"]
+            return line + (uart + ["-serial", "chardev:uart2"] if guest == 1 else []), environment
+        else:
+            line = ["qemu-system-arm", "-M", "vexpress-a9"] + common + ["-append", "console=ttyAMA0 quiet rdinit=/init"]
+            if guest == 1:
+                line += ["-serial", "null"] + uart + ["-serial", "chardev:uart2"]
+            environment.update(LD_PRELOAD=f"{self.work}/splice.so", RAM_SIZE=str(256 * MIB), SHARED_OFFSET=str(240 * MIB),
+                               SHARED_SIZE=str(16 * MIB), SHARED_FILE=self.shared)
+        return line + ["-dtb", f"{self.work}/guest{guest}.dtb"], environment
+
+    def virt(self, options=""):
+        """The shared file is the memory of a second NUMA node, and so at the end of the guest's memory."""
+        return ["qemu-system-aarch64", "-M", "virt,gic-version=2,highmem=off" + options, "-cpu", "cortex-a57", "-nodefaults",
+                "-object", "memory-backend-ram,id=m0,size=240M", "-numa", "node,memdev=m0",
+                "-object", f"memory-backend-file,id=m1,size=16M,share=on,mem-path={self.shared}", "-numa", "node,memdev=m1"]
+
+    def make_trees(self):
+        base = f"{self.work}/base.dtb"
+        source = ""
+        if self.name == "virt":
+            run(*self.virt(f",dumpdtb={base}"), "-m", "256M", "-smp", "1,maxcpus=2", "-display", "none")
+        elif self.name == "vexpress-a9":
+            found = [os.path.join(folder, "vexpress-v2p-ca9.dtb") for folder, _, files in os.walk(self.kernel_root)
+                     if "vexpress-v2p-ca9.dtb" in files]
+            shutil.copy(found[0], base)
+        if self.has_tree:
+            source = run("dtc", "-q", "-I", "dtb", "-O", "dts", base)
+        owner = [f"{self.name}/both.dtsi", f"{self.name}/guest1.dtsi", "owner.dtsi"]
+        borrower = [f"{self.name}/both.dtsi", f"{self.name}/guest2.dtsi", "borrower.dtsi"]
+        for target, parts, more in [
+                ("guest1", owner, ""), ("guest2", borrower, ""),
+                ("reserved", owner, '&uart2 { status = "reserved"; };'),
+                ("missing", owner, "/ { guestbroker { exports { uart2 { device = <0x7777>; }; }; }; };")]:
+            text = source + "".join(open(f"{HERE}/{part}").read() for part in parts) + more
+            run("dtc", "-q", "-@", "-I", "dts", "-O", "dtb", "-o", f"{self.work}/{target}.dtb", "-", input=text)
+
+    def make_initrds(self):
+        for guest in (1, 2):
+            root = f"{self.work}/root{guest}"
+            for folder in ["bin", "dev", "proc", "sys", "tmp", "trees"]:
+                os.makedirs(f"{root}/{folder}")
+            shutil.copy(f"{TOP}/.build-guests/{self.arch}/busybox/bin/busybox", f"{root}/bin/busybox")
+            shutil.copy(f"{HERE}/init", f"{root}/init")
+            for program in ["guestagent", "brokerd", "guestprobe"]:
+                shutil.copy(f"{TOP}/.build-guest/{self.arch}/bin/{program}", f"{root}/bin/{program}")
+            for tree in ["reserved", "missing"]:
+                shutil.copy(f"{self.work}/{tree}.dtb", f"{root}/trees/")
+            shutil.copy(f"{self.work}/guest{guest}.dtb", f"{root}/trees/guest.dtb")
+            with open(f"{self.work}/initrd{guest}", "wb") as file:
+                subprocess.run("find . | cpio --quiet -o -H newc -R 0:0", shell=True, cwd=root, stdout=file, check=True)
+
+
+class Guest:
+    """A QEMU process, and the shell on its console."""
+
+    def __init__(self, board, number):
+        self.board, self.number, self.calls = board, number, 0
+        self.process = None
+        self.log = open(f"{board.work}/guest{number}.log", "ab")
+        atexit.register(self.kill)
+
+    def boot(self):
+        line, environment = self.board.command(self.number)
+        self.lines, self.pending = [], b""
+        self.process = subprocess.Popen(line, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, start_new_session=True)
+        os.set_blocking(self.process.stdout.fileno(), False)
+        return self
+
+    def kill(self):
+        if self.process and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def read(self, limit):
+        """Lines that came, waiting at most `limit` seconds for the first."""
+        if select.select([self.process.stdout], [], [], limit)[0]:
+            data = os.read(self.process.stdout.fileno(), 65536)
+            if not data:
+                raise Failed(f"guest{self.number}: QEMU ended; see {self.log.name}")
+            self.log.write(data)
+            self.log.flush()
+            *lines, self.pending = (self.pending + data).split(b"\n")
+            return [text.decode(errors="replace").rstrip("\r") for text in lines]
+        return []
+
+    def until(self, wanted, limit):
+        """The lines up to the first that `wanted` matches, and the match."""
+        seen, end = [], time.monotonic() + limit
+        while True:
+            while self.lines:
+                text = self.lines.pop(0)
+                found = re.search(wanted, text)
+                if found:
+                    return seen, found
+                if "Kernel panic" in text:
+                    raise Failed(f"guest{self.number}: {text}")
+                seen.append(text)
+            if time.monotonic() > end:
+                raise Failed(f"guest{self.number}: {wanted!r} did not come within {limit} s; last: {seen[-3:]}")
+            self.lines += self.read(0.2)
+
+    def up(self):
+        _, found = self.until(r"@@up (.*)", BOOT_LIMIT)
+        say(f"guest{self.number} is up: {found[1]}")
+        return self
+
+    def send(self, text):
+        self.process.stdin.write(text.encode() + b"\n")
+        self.process.stdin.flush()
+
+    def run(self, command, limit=30):
+        """Runs a command. Returns its exit code, and what it printed."""
+        self.calls += 1
+        self.send(f"{{ {command}; }} </dev/null 2>&1; code=$?; echo; echo @@{self.calls}:$code")
+        lines, found = self.until(rf"@@{self.calls}:(\d+)", limit)
+        return int(found[1]), "\n".join(text for text in lines if text)
+
+    def expect(self, command, code, wanted, limit=30):
+        got, text = self.run(command, limit)
+        check(got == code and re.search(wanted, text), f"guest{self.number}# {command}\n{text}\nexit code {got}",
+              f"exit code {code} and {wanted!r}")
+        return text
+
+    def serve(self):
+        """Starts brokerd."""
+        self.send(f"brokerd --owner guest1{self.board.options}{self.board.binding} >/tmp/brokerd 2>&1 &")
+        self.expect("for i in $(seq 100); do grep serves /tmp/brokerd && break; sleep 0.1; done; cat /tmp/brokerd", 0, "serves uart2 on")
+        return self
+
+
+class Wire:
+    """The host's side of uart2."""
+
+    def __init__(self, board):
+        self.path, self.data = f"{board.work}/uart2", b""
+        self.socket = None
+
+    def connect(self):
+        self.receive(0)
+        if self.socket:
+            self.socket.close()
+        end = time.monotonic() + 20
+        while True:
+            self.socket = socket.socket(socket.AF_UNIX)
+            try:
+                self.socket.connect(self.path)
+                return
+            except OSError:
+                self.socket.close()
+                if time.monotonic() > end:
+                    raise Failed("QEMU does not offer uart2")
+                time.sleep(0.05)
+
+    def receive(self, limit):
+        """Takes what comes within `limit` seconds of silence."""
+        while self.socket and select.select([self.socket], [], [], limit)[0]:
+            try:
+                data = self.socket.recv(65536)
+            except OSError:
+                data = b""
+            if not data:
+                self.socket.close()
+                self.socket = None
+                return
+            self.data += data
+
+    def take(self, wanted, limit=10):
+        end = time.monotonic() + limit
+        while self.data != wanted and time.monotonic() < end:
+            self.receive(0.1)
+        got, self.data = self.data, b""
+        check(got == wanted, f"the wire of uart2 had {got!r}", repr(wanted))
+
+
+def first(folder, prefix):
+    return next(f"{folder}/{name}" for name in sorted(os.listdir(folder)) if name.startswith(prefix))
+
+
+def run(*command, input=None):
+    done = subprocess.run(command, input=input, capture_output=True, text=True)
+    if done.returncode:
+        raise Failed(f"{' '.join(command[:3])} … failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def say(text):
+    print(f"{time.monotonic() - START:6.1f} s  {text}", flush=True)
+
+
+def check(truth, seen, wanted):
+    if not truth:
+        raise Failed(f"{seen}\nwanted: {wanted}")
+
+
+def passed(text):
+    say(f"PASS  {text}")
+
+
+UARTS = ("for t in /sys/class/tty/*; do [ -e $t/device/of_node ] && "
+         "echo $(readlink -f $t/device/of_node) ${t##*/}; done | sed s,/sys/firmware/devicetree/base,,")
+
+
+def look(board, one, two):
+    """What the guests' kernels make of their trees."""
+    for guest in (one, two):
+        _, tree = guest.run("cd /proc/device-tree/guestbroker; for f in guest-name links/*/role exports/*/clients imports/*/class; "
+                            "do [ -f $f ] && echo \"$f = $(tr '\\0' ' ' <$f)\"; done; cd /")
+        say(f"guest{guest.number}'s tree: {', '.join(tree.splitlines())}")
+        _, uarts = guest.run(UARTS)
+        say(f"guest{guest.number}'s UARTS: {', '.join(' is '.join(reversed(line.split())) for line in uarts.splitlines())}")
+        check((board.uart in uarts) == (guest is one), uarts, f"{board.uart} in guest1 alone")
+    one.expect(f"ls -d /sys/bus/amba/devices/{board.reserved}", 0, board.reserved)
+    two.expect(f"ls -d /sys/bus/amba/devices/{board.reserved}", 1, "No such file")
+    passed("guest2's kernel has no uart2, and binds no driver to what is reserved in its tree")
+
+
+def tour(board, one, two, wire):
+    """Each step on two guests that are up."""
+    def agent(words):
+        return f"guestagent {words}{board.options}"
+
+    if board.has_tree:
+        look(board, one, two)
+    one.expect("brokerd --owner guest1 --device-tree /trees/reserved.dtb", 78, "is not okay in this tree")
+    one.expect("brokerd --owner guest1 --device-tree /trees/missing.dtb", 78, "exports/uart2: property device refers to nothing")
+    two.expect(agent("uart write uart2 hello"), 69, "is brokerd running there")
+    passed("an export of a reserved or missing device, and an owner that doesn't run, are named")
+
+    one.serve()
+    two.expect(agent("list"), 0, r"uart2 +uart +guest1 +rw +g1g2 +up")
+    two.expect(agent("uart write uart9 x"), 68, "guest1 exports no such peripheral")
+    text = two.expect(agent("uart write uart2 hello"), 0, "uart2: 5 bytes sent by guest1")
+    wire.take(b"hello")
+    passed(f"guest2 wrote to guest1's uart2: {text}")
+    wire.socket.sendall(b"and back")
+    two.expect(agent("uart read uart2 -n 8 --timeout 5s"), 0, "and back")
+    passed("what the host typed on uart2 came out in guest2")
+
+    one.send(f"guestprobe line {board.spare} second 20000 &")
+    raw = two.expect(f"guestprobe line {board.spare} first 20000", 0, r"mean \d+ p50 \d+ ns", 120)
+    broker = two.expect(agent("ping --count 20000 --interval 0 --json"), 0, "mean_ns", 120)
+    numbers = [int(re.search(r"mean (\d+)", raw)[1]), int(re.search(r'"mean_ns":(\d+)', broker)[1]),
+               int(re.search(r"p50 (\d+)", raw)[1]), int(re.search(r'"p50_ns":(\d+)', broker)[1])]
+    say("round trip between the guests: mean {1} ns, {2:.2f} times the raw line's {0}; p50 {4} ns, {5:.2f} times {3}".format(
+        *numbers[:2], numbers[1] / max(1, numbers[0]), *numbers[2:], numbers[3] / max(1, numbers[2])))
+
+    one.send("read a b c d e f g h i j k l m u s rest </proc/$(pidof brokerd)/stat; sleep 10; "
+             "read a b c d e f g h i j k l m v t rest </proc/$(pidof brokerd)/stat; echo @@idle $((v + t - u - s))")
+    _, found = one.until(r"@@idle (\d+)", 60)
+    say(f"brokerd at idle: {int(found[1]) / 10:.1f} % of guest1's processor (poll of 200 µs)")
+
+    pid = one.run("pidof brokerd")[1]
+    two.kill()
+    say("guest2 is dead")
+    two.boot().up()
+    two.expect(agent("uart write uart2 again"), 0, "5 bytes sent")
+    wire.take(b"again")
+    check(one.run("pidof brokerd")[1] == pid, "brokerd has another process id", "the same brokerd")
+    passed("guest2 was killed and booted again: its first write arrived, guest1 served on")
+
+    one.kill()
+    say("guest1 is dead")
+    two.expect(agent("uart write uart2 lost"), 69, r"guest1.*no heartbeat.*is brokerd running there")
+    one.boot()
+    wire.connect()
+    one.up().serve()
+    two.expect(agent("uart write uart2 hello --wait 5s"), 0, "5 bytes sent")
+    wire.take(b"hello")
+    passed("guest1 was killed: guest2 was told. It was booted again: guest2's next write arrived")
+
+
+def soak(board, one, two, wire, operations, seed):
+    """Numbered operations while either guest dies now and then; then every byte on the wire is accounted for."""
+    chance = random.Random(seed)
+    say(f"seed {seed}")
+    one.serve()
+    outcome = {}  # of each number: "done", "no", "maybe"
+    number, reported, deaths = 0, 0, [0, 0]
+    while reported < operations:
+        two.calls += 1
+        mark = f"@@{two.calls}:"
+        two.send(f"guestprobe soak {number} {operations - reported} {board.tree}; echo {mark}$?")
+        death = time.monotonic() + chance.uniform(2, 8)
+        while True:
+            two.lines += two.read(0.2)
+            wire.receive(0)
+            while two.lines:
+                text = two.lines.pop(0)
+                found = re.fullmatch(r"(done|no|maybe) (\d+)", text.strip())
+                if found and found[1] == "done":
+                    for done in range(number, int(found[2]) + 1):
+                        outcome.setdefault(done, "done")
+                    reported += int(found[2]) + 1 - number
+                    number = int(found[2]) + 1
+                elif found:
+                    outcome[int(found[2])] = found[1]
+                elif text.startswith(mark):
+                    check(text.startswith(f"{mark}0"), text, "exit code 0")
+            if reported >= operations:
+                break
+            if time.monotonic() < death:
+                continue
+            if chance.random() < 0.5:
+                deaths[0] += 1
+                one.kill()
+                time.sleep(chance.uniform(0, 1))
+                one.boot()
+                wire.connect()
+                one.up().serve()
+                death = time.monotonic() + chance.uniform(2, 8)
+            else:
+                deaths[1] += 1
+                two.kill()
+                two.boot().up()
+                # What it had not reported yet may have been done. A number is used once.
+                for unknown in range(number, number + UNREPORTED):
+                    outcome.setdefault(unknown, "maybe")
+                number += UNREPORTED
+                break
+        say(f"{reported} operations; {deaths[0]} deaths of guest1, {deaths[1]} of guest2")
+    wire.receive(1)
+    arrived = [int(text) for text in re.findall(rb"<(\d+)>", wire.data)]
+    rest = re.sub(rb"<\d+>", b" ", wire.data)
+    is_write = lambda number: number % 16 not in (5, 10)
+    times = counted(arrived)
+    lost = [n for n, what in outcome.items() if what == "done" and is_write(n) and n not in times]
+    twice = [n for n, count in times.items() if count > 1]
+    wrong = [n for n in arrived if outcome.get(n) == "no"]
+    check(arrived == sorted(arrived), "records came out of order", "in the order of their numbers")
+    check(not lost, f"lost though reported as done: {lost[:10]}", "none")
+    check(not twice, f"executed twice: {twice[:10]}", "none")
+    check(not wrong, f"executed though reported as not: {wrong[:10]}", "none")
+    check(re.fullmatch(rb"[ ]*(<\d*[ ]+)*(<\d*)?", rest), f"other bytes arrived: {rest.replace(b' ', b'')[:80]!r}", "records alone")
+    kinds = counted(outcome.values())
+    unknown = kinds.get("maybe", 0) - deaths[1] * UNREPORTED
+    passed(f"{reported} operations, {deaths[0]} deaths of guest1 and {deaths[1]} of guest2: {kinds.get('done', 0)} done, "
+           f"{kinds.get('no', 0)} not executed, {max(0, unknown)} unknown; {sum(outcome.get(n) == 'maybe' for n in arrived)} arrived "
+           f"of those that were unknown or died unreported; none lost silently, none executed twice")
+
+
+def counted(values):
+    counts = {}
+    for value in values:
+        counts[value] = counts.get(value, 0) + 1
+    return counts
+
+
+def test(name, options):
+    work = f"{TOP}/.build-guests/{name}"
+    shutil.rmtree(work, ignore_errors=True)
+    os.makedirs(work)
+    print(f"== {name}", flush=True)
+    board = Board(name, work)
+    one, two, wire = Guest(board, 1), Guest(board, 2), Wire(board)
+    try:
+        one.boot()
+        two.boot()
+        wire.connect()
+        one.up()
+        two.up()
+        if "soak" in options:
+            soak(board, one, two, wire, options["soak"], options.get("seed", random.randrange(1 << 32)))
+        else:
+            tour(board, one, two, wire)
+        return True
+    except Failed as error:
+        say(f"FAIL  {error}")
+        for guest in (one, two):
+            guest.log.flush()
+            with open(guest.log.name, errors="replace") as log:
+                print(f"-- the end of guest{guest.number}'s console\n" + "".join(log.readlines()[-25:]), flush=True)
+        return False
+    finally:
+        one.kill()
+        two.kill()
+        os.remove(board.shared)
+
+
+def main():
+    words, boards, options = sys.argv[1:], [], {}
+    while words:
+        word = words.pop(0)
+        if word in ("--soak", "--seed") and words and words[0].isdigit():
+            options[word[2:]] = int(words.pop(0))
+        elif word in ("virt", "vexpress-a9", "q35"):
+            boards.append(word)
+        else:
+            sys.exit(f"Tests/Guests/check: {word} is unknown or lacks its number; see --help")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    results = [test(board, options) for board in boards]
+    sys.exit(0 if all(results) else 1)
+
+
+if __name__ == "__main__":
+    main()
