@@ -5,6 +5,7 @@ import os
 import random
 import re
 import select
+import shlex
 import shutil
 import signal
 import socket
@@ -18,6 +19,21 @@ MIB = 1 << 20
 START = time.monotonic()
 UNREPORTED = 2000  # operations that a guest can have done since its last report, and then some
 BOOT_LIMIT = 150  # seconds; an idle machine takes 3 to 9
+
+
+# What a person is told (Examples/qemu).
+HELLO = {
+    1: """
+This is guest1. It owns uart2, and brokerd serves it to guest2.
+""",
+    2: """
+This is guest2. It has no uart2. Try:
+
+    guestagent list{options}
+    guestagent uart write uart2 'hello'{options}
+    guestagent uart read uart2{options}
+    guestagent ping{options}
+"""}
 
 
 class Failed(Exception):
@@ -47,29 +63,31 @@ class Board:
         self.kernel = first(f"{self.kernel_root}/boot", "vmlinuz-")
         with open(self.shared, "wb") as file:
             file.truncate(16 * MIB)
-        atexit.register(lambda: os.path.exists(self.shared) and os.remove(self.shared))
         self.make_trees()
         self.make_initrds()
         if name == "vexpress-a9":
             run("cc", "-shared", "-fPIC", "-O2", "-o", f"{work}/splice.so", f"{HERE}/splice.c", "-ldl")
 
-    def command(self, guest):
-        """QEMU's command line and environment. With one processor possible it would take atomics for plain accesses: maxcpus."""
+    def command(self, guest, words=""):
+        """QEMU's command line and what it needs in its environment; `words` go to the guest's init.
+
+        With one processor possible, QEMU would take atomics for plain accesses: hence maxcpus."""
         common = ["-accel", "tcg", "-smp", "1,maxcpus=2", "-m", "256M", "-display", "none", "-monitor", "none", "-no-reboot",
                   "-serial", "stdio", "-kernel", self.kernel, "-initrd", f"{self.work}/initrd{guest}"]
         uart = ["-chardev", f"socket,id=uart2,path={self.work}/uart2,server=on,wait=off"] if guest == 1 else []
-        environment = dict(os.environ, QEMU_AUDIO_DRV="none")
+        environment = {"QEMU_AUDIO_DRV": "none"}
+        words = "quiet rdinit=/init" + words
         if self.name == "virt":
-            line = self.virt() + common + ["-append", "console=ttyAMA0 quiet numa=off rdinit=/init"]
+            line = self.virt() + common + ["-append", f"console=ttyAMA0 numa=off {words}"]
             if guest == 1:
                 line += uart + ["-device", "pci-serial,addr=5,chardev=uart2"]
         elif self.name == "q35":
             line = ["qemu-system-x86_64", "-M", "q35", "-cpu", "qemu64", "-nodefaults",
                     "-object", f"memory-backend-file,id=shared,size=16M,share=on,mem-path={self.shared}",
-                    "-device", "ivshmem-plain,memdev=shared,addr=6"] + common + ["-append", "console=ttyS0 quiet rdinit=/init"]
+                    "-device", "ivshmem-plain,memdev=shared,addr=6"] + common + ["-append", f"console=ttyS0 {words}"]
             return line + (uart + ["-serial", "chardev:uart2"] if guest == 1 else []), environment
         else:
-            line = ["qemu-system-arm", "-M", "vexpress-a9"] + common + ["-append", "console=ttyAMA0 quiet rdinit=/init"]
+            line = ["qemu-system-arm", "-M", "vexpress-a9"] + common + ["-append", f"console=ttyAMA0 {words}"]
             if guest == 1:
                 line += ["-serial", "null"] + uart + ["-serial", "chardev:uart2"]
             environment.update(LD_PRELOAD=f"{self.work}/splice.so", RAM_SIZE=str(256 * MIB), SHARED_OFFSET=str(240 * MIB),
@@ -114,6 +132,10 @@ class Board:
             for tree in ["reserved", "missing"]:
                 shutil.copy(f"{self.work}/{tree}.dtb", f"{root}/trees/")
             shutil.copy(f"{self.work}/guest{guest}.dtb", f"{root}/trees/guest.dtb")
+            with open(f"{root}/trees/hello", "w") as file:
+                file.write(HELLO[guest].format(options=self.options))
+            if guest == 1:
+                open(f"{root}/trees/owner", "w").close()
             with open(f"{self.work}/initrd{guest}", "wb") as file:
                 subprocess.run("find . | cpio --quiet -o -H newc -R 0:0", shell=True, cwd=root, stdout=file, check=True)
 
@@ -130,7 +152,7 @@ class Guest:
     def boot(self):
         line, environment = self.board.command(self.number)
         self.lines, self.pending = [], b""
-        self.process = subprocess.Popen(line, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen(line, env=os.environ | environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, start_new_session=True)
         os.set_blocking(self.process.stdout.fileno(), False)
         return self
@@ -414,12 +436,29 @@ def counted(values):
     return counts
 
 
-def test(name, options):
+def make(name):
     work = f"{TOP}/.build-guests/{name}"
     shutil.rmtree(work, ignore_errors=True)
     os.makedirs(work)
+    return Board(name, work)
+
+
+def prepare(name):
+    """Leaves scripts behind that start the guests for a person, and what they need."""
+    board = make(name)
+    for guest in (1, 2):
+        line, environment = board.command(guest, " demo")
+        words = ["exec", "env"] + [f"{key}={value}" for key, value in environment.items()] + line
+        with open(f"{board.work}/guest{guest}", "w") as script:
+            script.write("#!/bin/sh\n" + " ".join(shlex.quote(word) for word in words) + "\n")
+        os.chmod(script.name, 0o755)
+    with open(f"{board.work}/shared", "w") as file:
+        file.write(board.shared)
+
+
+def test(name, options):
     print(f"== {name}", flush=True)
-    board = Board(name, work)
+    board = make(name)
     one, two, wire = Guest(board, 1), Guest(board, 2), Wire(board)
     try:
         one.boot()
@@ -451,11 +490,17 @@ def main():
         word = words.pop(0)
         if word in ("--soak", "--seed") and words and words[0].isdigit():
             options[word[2:]] = int(words.pop(0))
+        elif word == "--prepare":
+            options["prepare"] = True
         elif word in ("virt", "vexpress-a9", "q35"):
             boards.append(word)
         else:
             sys.exit(f"Tests/Guests/check: {word} is unknown or lacks its number; see --help")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if "prepare" in options:
+        for board in boards:
+            prepare(board)
+        return
     results = [test(board, options) for board in boards]
     sys.exit(0 if all(results) else 1)
 
