@@ -2,15 +2,16 @@
 
 import atexit
 import os
+import queue
 import random
 import re
-import select
 import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -146,15 +147,17 @@ class Guest:
     def __init__(self, board, number):
         self.board, self.number, self.calls = board, number, 0
         self.process = None
+        self.lines = queue.Queue()
         self.log = open(f"{board.work}/guest{number}.log", "ab")
         atexit.register(self.kill)
 
     def boot(self):
         line, environment = self.board.command(self.number)
-        self.lines, self.pending = [], b""
+        self.lines = queue.Queue()
         self.process = subprocess.Popen(line, env=os.environ | environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, start_new_session=True)
-        os.set_blocking(self.process.stdout.fileno(), False)
+        # In a thread: a console, or a wire, that nobody reads stops the machine.
+        threading.Thread(target=self.read, args=(self.process.stdout, self.lines), daemon=True).start()
         return self
 
     def kill(self):
@@ -162,33 +165,34 @@ class Guest:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
-    def read(self, limit):
-        """Lines that came, waiting at most `limit` seconds for the first."""
-        if select.select([self.process.stdout], [], [], limit)[0]:
-            data = os.read(self.process.stdout.fileno(), 65536)
-            if not data:
-                raise Failed(f"guest{self.number}: QEMU ended; see {self.log.name}")
-            self.log.write(data)
+    def read(self, console, lines):
+        for line in console:
+            self.log.write(line)
             self.log.flush()
-            *lines, self.pending = (self.pending + data).split(b"\n")
-            return [text.decode(errors="replace").rstrip("\r") for text in lines]
-        return []
+            lines.put(line.decode(errors="replace").rstrip("\r\n"))
+        lines.put(None)
+
+    def line(self, limit):
+        """The next line of the console; None when none came within `limit` seconds."""
+        try:
+            text = self.lines.get(timeout=limit)
+        except queue.Empty:
+            return None
+        if text is None or "Kernel panic" in text:
+            raise Failed(f"guest{self.number}: {text or 'QEMU ended'}; see {self.log.name}")
+        return text
 
     def until(self, wanted, limit):
         """The lines up to the first that `wanted` matches, and the match."""
         seen, end = [], time.monotonic() + limit
         while True:
-            while self.lines:
-                text = self.lines.pop(0)
-                found = re.search(wanted, text)
-                if found:
-                    return seen, found
-                if "Kernel panic" in text:
-                    raise Failed(f"guest{self.number}: {text}")
-                seen.append(text)
-            if time.monotonic() > end:
+            text = self.line(max(0.01, end - time.monotonic()))
+            if text is None:
                 raise Failed(f"guest{self.number}: {wanted!r} did not come within {limit} s; last: {seen[-3:]}")
-            self.lines += self.read(0.2)
+            found = re.search(wanted, text)
+            if found:
+                return seen, found
+            seen.append(text)
 
     def up(self):
         _, found = self.until(r"@@up (.*)", BOOT_LIMIT)
@@ -224,41 +228,44 @@ class Wire:
 
     def __init__(self, board):
         self.path, self.data = f"{board.work}/uart2", b""
-        self.socket = None
+        self.socket = self.reader = None
 
     def connect(self):
-        self.receive(0)
-        if self.socket:
-            self.socket.close()
+        """To the guest that has just been booted. What the one before had sent is all there then."""
+        self.finish()
         end = time.monotonic() + 20
         while True:
             self.socket = socket.socket(socket.AF_UNIX)
             try:
                 self.socket.connect(self.path)
-                return
+                break
             except OSError:
                 self.socket.close()
                 if time.monotonic() > end:
                     raise Failed("QEMU does not offer uart2")
                 time.sleep(0.05)
+        self.reader = threading.Thread(target=self.read, args=(self.socket,), daemon=True)
+        self.reader.start()
 
-    def receive(self, limit):
-        """Takes what comes within `limit` seconds of silence."""
-        while self.socket and select.select([self.socket], [], [], limit)[0]:
+    def read(self, source):
+        while True:
             try:
-                data = self.socket.recv(65536)
+                data = source.recv(65536)
             except OSError:
                 data = b""
             if not data:
-                self.socket.close()
-                self.socket = None
-                return
+                return source.close()
             self.data += data
+
+    def finish(self):
+        """After the guest's death: waits for the last of what it sent."""
+        if self.reader:
+            self.reader.join(10)
 
     def take(self, wanted, limit=10):
         end = time.monotonic() + limit
         while self.data != wanted and time.monotonic() < end:
-            self.receive(0.1)
+            time.sleep(0.05)
         got, self.data = self.data, b""
         check(got == wanted, f"the wire of uart2 had {got!r}", repr(wanted))
 
@@ -373,20 +380,17 @@ def soak(board, one, two, wire, operations, seed):
         two.send(f"guestprobe soak {number} {operations - reported} {board.tree}; echo {mark}$?")
         death = time.monotonic() + chance.uniform(2, 8)
         while True:
-            two.lines += two.read(0.2)
-            wire.receive(0)
-            while two.lines:
-                text = two.lines.pop(0)
-                found = re.fullmatch(r"(done|no|maybe) (\d+)", text.strip())
-                if found and found[1] == "done":
-                    for done in range(number, int(found[2]) + 1):
-                        outcome.setdefault(done, "done")
-                    reported += int(found[2]) + 1 - number
-                    number = int(found[2]) + 1
-                elif found:
-                    outcome[int(found[2])] = found[1]
-                elif text.startswith(mark):
-                    check(text.startswith(f"{mark}0"), text, "exit code 0")
+            text = two.line(0.2) or ""
+            found = re.fullmatch(r"(done|no|maybe) (\d+)", text.strip())
+            if found and found[1] == "done":
+                for done in range(number, int(found[2]) + 1):
+                    outcome.setdefault(done, "done")
+                reported += int(found[2]) + 1 - number
+                number = int(found[2]) + 1
+            elif found:
+                outcome[int(found[2])] = found[1]
+            elif text.startswith(mark):
+                check(text.startswith(f"{mark}0"), text, "exit code 0")
             if reported >= operations:
                 break
             if time.monotonic() < death:
@@ -409,7 +413,8 @@ def soak(board, one, two, wire, operations, seed):
                 number += UNREPORTED
                 break
         say(f"{reported} operations; {deaths[0]} deaths of guest1, {deaths[1]} of guest2")
-    wire.receive(1)
+    one.kill()
+    wire.finish()
     arrived = [int(text) for text in re.findall(rb"<(\d+)>", wire.data)]
     rest = re.sub(rb"<\d+>", b" ", wire.data)
     is_write = lambda number: number % 16 not in (5, 10)
