@@ -45,12 +45,14 @@ private func readSome(_ number: Int32, into buffer: inout [UInt8]) throws(Errno)
 public func readFile(_ path: String, limit: Int) throws(Errno) -> [UInt8] {
   let file = try FileDescriptor(opening: path, .read)
   var content: [UInt8] = []
-  var buffer = [UInt8](repeating: 0, count: 65536)
+  // Most files are small, and a device tree has thousands of them.
+  var buffer = [UInt8](repeating: 0, count: 512)
   while true {
     let count = try file.read(into: &buffer)
     if count == 0 { return content }
     guard content.count + count <= limit else { throw .fileTooBig }
     content += buffer[..<count]
+    if count == buffer.count, count < 65536 { buffer = [UInt8](repeating: 0, count: count * 4) }
   }
 }
 
