@@ -20,6 +20,7 @@ extension Pump {
       passes &+= 1
       if serveAll() {
         idle = 0
+        hasWorked = true
         maySpin = spinNanoseconds > 0
         // Devices and heartbeats have their turn however busy the clients are.
         if passes & 63 == 0, wait(atMost: 0) { break }
@@ -130,11 +131,20 @@ extension Pump {
   private mutating func sleep() -> Bool {
     for index in 0..<clients.count { clients[index].endpoint.arm() }
     sleepFence()  // SP-3
-    var limit = pollInterval
+    var limit = restingInterval()
     for index in 0..<clients.count { limit = min(limit, clients[index].longestSleep) }
     let stopped = wait(atMost: limit)
     for index in 0..<clients.count { clients[index].endpoint.disarm() }
     return stopped
+  }
+
+  /// How long to sleep where no doorbell rings: as long as the device tree says, or longer when nobody has said anything for a
+  /// while, since looking in vain is what costs.
+  mutating func restingInterval() -> UInt64 {
+    let now = monotonicNanoseconds()
+    if hasWorked { lastWork = now }
+    hasWorked = false
+    return now &- lastWork < Self.restAfter ? pollInterval : max(pollInterval, Self.restInterval)
   }
 
   /// Handles events, deadlines and heartbeats, waiting at most `limit` nanoseconds for the first of them. Returns whether

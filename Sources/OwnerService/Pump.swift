@@ -13,6 +13,10 @@ struct Pump: ~Copyable {
   /// How often every channel's heartbeat word changes while this side lives (Spec 3 §4).
   static var heartbeatInterval: UInt64 { 200_000_000 }
 
+  /// With timed polls: after this time without a request every sleep takes `restInterval` at least, in nanoseconds.
+  static var restAfter: UInt64 { 1_000_000_000 }
+  static var restInterval: UInt64 { 2_000_000 }
+
   var clients: FixedArray<Client>
   var uarts: FixedArray<UARTServer>
   /// What is served, by the number that requests say.
@@ -27,6 +31,9 @@ struct Pump: ~Copyable {
   var nextReport: UInt64 = 0
   var suppressedReports = 0
   var nextBeat: UInt64 = 0
+  /// When there was something to do last, as far as a sleep looked, and whether there was since.
+  var lastWork: UInt64 = 0
+  var hasWorked = false
   /// What epoll returns goes here.
   var events = [lx_event](repeating: lx_event(), count: Int(lx_event_limit))
 
