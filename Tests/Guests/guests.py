@@ -1,6 +1,7 @@
 """Boots two guests and looks at what they do to each other. Run by Tests/Guests/check, which prepares what this needs."""
 
 import atexit
+import collections
 import os
 import queue
 import random
@@ -367,32 +368,62 @@ def tour(board, one, two, wire):
     passed("guest1 was killed: guest2 was told. It was booted again: guest2's next write arrived")
 
 
-def soak(board, one, two, wire, operations, seed):
+class Ledger:
+    """What guest2 said of each operation of a soak."""
+
+    def __init__(self):
+        self.outcome = {}  # of each number: "done", "no" or "maybe"
+        self.reported = self.next = 0
+
+    def note(self, text):
+        found = re.fullmatch(r"(done|no|maybe) (\d+)", text.strip())
+        if not found:
+            return
+        number = int(found[2])
+        if found[1] == "done":  # and all before it, but those that were said to be something else
+            for done in range(self.next, number + 1):
+                self.outcome.setdefault(done, "done")
+            self.reported += number + 1 - self.next
+            self.next = number + 1
+        else:
+            self.outcome[number] = found[1]
+
+    def died(self):
+        """What had not been reported yet may have been done. A number is used once."""
+        for unknown in range(self.next, self.next + UNREPORTED):
+            self.outcome.setdefault(unknown, "maybe")
+        self.next += UNREPORTED
+
+    def compare(self, wire):
+        """With all that came out of uart2."""
+        arrived = [int(text) for text in re.findall(rb"<(\d+)>", wire)]
+        rest = re.sub(rb"<\d+>", b" ", wire)
+        times = collections.Counter(arrived)
+        writes = [number for number in self.outcome if number % 16 not in (5, 10)]  # as Probe.swift has it
+        for wrong, what in [
+                ([n for n in writes if self.outcome[n] == "done" and n not in times], "lost though reported as done"),
+                ([n for n in arrived if self.outcome.get(n) == "no"], "executed though reported as not"),
+                ([n for n, count in times.items() if count > 1], "executed twice")]:
+            check(not wrong, f"{what}: {wrong[:10]}", "none")
+        check(arrived == sorted(arrived), "records came out of order", "in the order of their numbers")
+        check(re.fullmatch(rb"[ ]*(<\d*[ ]+)*(<\d*)?", rest), f"other bytes arrived: {rest.replace(b' ', b'')[:80]!r}", "records alone")
+        kinds = collections.Counter(self.outcome.values())
+        return (f"{kinds['done']} done, {kinds['no']} not executed, {sum(self.outcome.get(n) == 'maybe' for n in arrived)} arrived whose "
+                "fate was unknown or not reported any more; none lost silently, none executed twice")
+
+
+def soak(one, two, wire, operations, seed):
     """Numbered operations while either guest dies now and then; then every byte on the wire is accounted for."""
-    chance = random.Random(seed)
+    chance, ledger, deaths = random.Random(seed), Ledger(), [0, 0]
     say(f"seed {seed}")
     one.serve()
-    outcome = {}  # of each number: "done", "no", "maybe"
-    number, reported, deaths = 0, 0, [0, 0]
-    while reported < operations:
-        two.calls += 1
-        mark = f"@@{two.calls}:"
-        two.send(f"guestprobe soak {number} {operations - reported} {board.tree}; echo {mark}$?")
+    while ledger.reported < operations:
+        two.send(f"guestprobe soak {ledger.next} {operations - ledger.reported} {two.board.tree}; echo @@ended $?")
         death = time.monotonic() + chance.uniform(2, 8)
-        while True:
+        while ledger.reported < operations:
             text = two.line(0.2) or ""
-            found = re.fullmatch(r"(done|no|maybe) (\d+)", text.strip())
-            if found and found[1] == "done":
-                for done in range(number, int(found[2]) + 1):
-                    outcome.setdefault(done, "done")
-                reported += int(found[2]) + 1 - number
-                number = int(found[2]) + 1
-            elif found:
-                outcome[int(found[2])] = found[1]
-            elif text.startswith(mark):
-                check(text.startswith(f"{mark}0"), text, "exit code 0")
-            if reported >= operations:
-                break
+            check(not text.startswith("@@ended"), text, "guestprobe going on")
+            ledger.note(text)
             if time.monotonic() < death:
                 continue
             if chance.random() < 0.5:
@@ -406,39 +437,15 @@ def soak(board, one, two, wire, operations, seed):
             else:
                 deaths[1] += 1
                 two.kill()
+                for text in iter(two.lines.get, None):
+                    ledger.note(text)
+                ledger.died()
                 two.boot().up()
-                # What it had not reported yet may have been done. A number is used once.
-                for unknown in range(number, number + UNREPORTED):
-                    outcome.setdefault(unknown, "maybe")
-                number += UNREPORTED
                 break
-        say(f"{reported} operations; {deaths[0]} deaths of guest1, {deaths[1]} of guest2")
+        say(f"{ledger.reported} operations; {deaths[0]} deaths of guest1, {deaths[1]} of guest2")
     one.kill()
     wire.finish()
-    arrived = [int(text) for text in re.findall(rb"<(\d+)>", wire.data)]
-    rest = re.sub(rb"<\d+>", b" ", wire.data)
-    is_write = lambda number: number % 16 not in (5, 10)
-    times = counted(arrived)
-    lost = [n for n, what in outcome.items() if what == "done" and is_write(n) and n not in times]
-    twice = [n for n, count in times.items() if count > 1]
-    wrong = [n for n in arrived if outcome.get(n) == "no"]
-    check(arrived == sorted(arrived), "records came out of order", "in the order of their numbers")
-    check(not lost, f"lost though reported as done: {lost[:10]}", "none")
-    check(not twice, f"executed twice: {twice[:10]}", "none")
-    check(not wrong, f"executed though reported as not: {wrong[:10]}", "none")
-    check(re.fullmatch(rb"[ ]*(<\d*[ ]+)*(<\d*)?", rest), f"other bytes arrived: {rest.replace(b' ', b'')[:80]!r}", "records alone")
-    kinds = counted(outcome.values())
-    unknown = kinds.get("maybe", 0) - deaths[1] * UNREPORTED
-    passed(f"{reported} operations, {deaths[0]} deaths of guest1 and {deaths[1]} of guest2: {kinds.get('done', 0)} done, "
-           f"{kinds.get('no', 0)} not executed, {max(0, unknown)} unknown; {sum(outcome.get(n) == 'maybe' for n in arrived)} arrived "
-           f"of those that were unknown or died unreported; none lost silently, none executed twice")
-
-
-def counted(values):
-    counts = {}
-    for value in values:
-        counts[value] = counts.get(value, 0) + 1
-    return counts
+    passed(f"{ledger.reported} operations, {deaths[0]} deaths of guest1 and {deaths[1]} of guest2: {ledger.compare(wire.data)}")
 
 
 def make(name):
@@ -472,7 +479,7 @@ def test(name, options):
         one.up()
         two.up()
         if "soak" in options:
-            soak(board, one, two, wire, options["soak"], options.get("seed", random.randrange(1 << 32)))
+            soak(one, two, wire, options["soak"], options.get("seed", random.randrange(1 << 32)))
         else:
             tour(board, one, two, wire)
         return True
