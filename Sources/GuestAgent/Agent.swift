@@ -93,7 +93,7 @@ public struct Agent: ~Copyable {
     }
   }
 
-  public var isConnected: Bool { endpoint.state == .established }
+  public var isConnected: Bool { endpoint.isEstablished }
 
   /// How many sessions were established so far. What an owner said of itself, such as a peripheral's number, holds for the
   /// session that it was said in.
@@ -120,7 +120,7 @@ public struct Agent: ~Copyable {
       case .acknowledged, .lost(nil): doorbell.ring(&endpoint)
       case .none: break
       }
-      if endpoint.state == .established { return }
+      if endpoint.isEstablished { return }
       let now = monotonicNanoseconds()
       if endpoint.peerHeartbeat != heartbeat { alive = now }
       if wasInterrupted { throw AgentError(.system(.interrupted), executed: .no) }
@@ -156,7 +156,7 @@ public struct Agent: ~Copyable {
   /// - Complexity: no allocation, no lock; no system call as long as the owner is awake and answers while this side spins.
   @inline(__always)
   public mutating func call(_ request: Request, data: RawSpan, in session: UInt32? = nil) throws(AgentError) -> Response {
-    if endpoint.state != .established || endpoint.needsHandshake { try connect() }
+    if !endpoint.isEstablished || endpoint.needsHandshake { try connect() }
     if let session, session != sessions { throw AgentError(.connectionReset, executed: .no) }
     guard data.byteCount <= maximumRequestData else {
       throw AgentError(.tooLong(maximum: maximumRequestData), executed: .no)

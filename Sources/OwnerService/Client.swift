@@ -54,7 +54,7 @@ struct Client: ~Copyable {
   var longestSleep: UInt64 {
     if endpoint.needsHandshake { return 0 }
     // With all slots taken, what frees one is an event of a device.
-    guard endpoint.state == .established, endpoint.consumer.isReady, !freeSlots.isEmpty else { return .max }
+    guard endpoint.isEstablished, endpoint.consumer.isReady, !freeSlots.isEmpty else { return .max }
     return isStalled ? 1_000_000 : 0
   }
 
@@ -96,12 +96,25 @@ struct Client: ~Copyable {
     _ slot: Int, _ status: Status = .ok, executed: Executed, count: Int = 0, value: Int = 0, data: Int,
     _ fill: (inout MutableRawSpan, Int) -> Void
   ) {
+    var storage = response.storage
+    fill(&storage, Response.size)
     let head = Response(
       id: slots[slot].request.id, status: status, executed: executed, count: UInt32(truncatingIfNeeded: count),
       value: UInt32(truncatingIfNeeded: value))
+    send(head, data: data, slot)
+  }
+
+  /// Answers the request in `slot` with its own data, as much of it as an answer can have.
+  mutating func echo(_ slot: Int) {
+    let count = slots[slot].putData(into: &response, limit: maximumResponseData)
+    send(Response(id: slots[slot].request.id, count: UInt32(truncatingIfNeeded: count)), data: count, slot)
+  }
+
+  /// Sends the response whose data is in place, and frees its slot.
+  @inline(__always)
+  private mutating func send(_ head: Response, data: Int, _ slot: Int) {
     var storage = response.storage
     head.encode(into: &storage)
-    fill(&storage, Response.size)
     response.count = Response.size + data
     freeSlots.append(slot)
     do throws(RingError) {
@@ -152,6 +165,13 @@ struct Slot: ~Copyable {
 
   /// Bytes of data behind the request's header.
   var dataCount: Int { message.count - Request.size }
+
+  /// Puts the data, at most `limit` bytes of it, where a response has its own. Returns how much.
+  func putData(into response: inout MessageBuffer, limit: Int) -> Int {
+    let count = min(dataCount, limit)
+    response.put(message.bytes.extracting(Request.size..<Request.size + count), at: Response.size)
+    return count
+  }
 
   /// The data behind the request's header, at most `limit` bytes of it.
   func copyData(limit: Int) -> [UInt8] {

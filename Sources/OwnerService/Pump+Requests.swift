@@ -25,11 +25,7 @@ extension Pump {
       return clients[index].answer(slot, .notSupported, executed: .no)
     }
     switch operation {
-    case .ping:
-      let data = clients[index].slots[slot].copyData(limit: clients[index].maximumResponseData)
-      clients[index].answer(slot, executed: .yes, count: data.count, data: data.count) { bytes, offset in
-        for i in data.indices { bytes.storeBytes(of: data[i], toByteOffset: offset + i, as: UInt8.self) }
-      }
+    case .ping: clients[index].echo(slot)
     case .find:
       let data = clients[index].slots[slot].copyData(limit: maximumName)
       guard let number = directory.firstIndex(where: { $0.name.utf8.elementsEqual(data) }) else {

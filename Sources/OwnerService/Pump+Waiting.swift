@@ -18,7 +18,8 @@ extension Pump {
     var idleSince: UInt64 = 0
     while true {
       passes &+= 1
-      if serveAll() {
+      // Who has no session yet can wait for a moment while others are served, who can't.
+      if serveAll(withHandshakes: !maySpin || passes & 15 == 0) {
         idle = 0
         hasWorked = true
         maySpin = spinNanoseconds > 0
@@ -67,11 +68,13 @@ extension Pump {
     }
   }
 
-  /// One look at every client. Returns whether there was anything to do.
+  /// One look at every client that has a session, or at every one. Returns whether there was anything to do.
   @inline(__always)
-  private mutating func serveAll() -> Bool {
+  private mutating func serveAll(withHandshakes: Bool) -> Bool {
     var worked = false
-    for index in 0..<clients.count where serve(index) { worked = true }
+    for index in 0..<clients.count where withHandshakes || clients[index].endpoint.isEstablished {
+      if serve(index) { worked = true }
+    }
     return worked
   }
 
@@ -79,10 +82,11 @@ extension Pump {
   @inline(__always)
   private mutating func serve(_ index: Int) -> Bool {
     let event = clients[index].endpoint.refresh()
-    if event != .none { noteSession(event, index) }
-    guard clients[index].endpoint.state == .established else { return event != .none }
+    var isNews = true
+    if case .none = event { isNews = false } else { noteSession(event, index) }
+    guard clients[index].endpoint.isEstablished else { return isNews }
     do throws(PoisonReason) {
-      guard let slot = try clients[index].takeRequest() else { return event != .none }
+      guard let slot = try clients[index].takeRequest() else { return isNews }
       dispatch(slot, of: index)
     } catch {
       poison(index, error)

@@ -26,6 +26,9 @@ public struct Endpoint: ~Copyable {
   }
 
   public private(set) var state = State.sync
+  /// Whether messages flow.
+  @inline(__always)
+  public var isEstablished: Bool { if case .established = state { true } else { false } }
   /// This side's session. Random, never 0.
   public private(set) var session: UInt32 = 0
   /// The peer's session that was acknowledged; 0 for none.
@@ -126,7 +129,7 @@ public struct Endpoint: ~Copyable {
   public mutating func refresh() -> Event {
     let theirs = peer.session.loadAcquiring()  // SP-4
     let theirAcknowledged = peer.acknowledged.loadAcquiring()  // SP-5
-    if theirs == acknowledged, (theirAcknowledged == session) == (state == .established) { return .none }
+    if theirs == acknowledged, (theirAcknowledged == session) == isEstablished { return .none }
     return handshake(theirs, theirAcknowledged)
   }
 
@@ -134,7 +137,7 @@ public struct Endpoint: ~Copyable {
   private mutating func handshake(_ theirs: UInt32, _ theirAcknowledged: UInt32) -> Event {
     guard session != 0 else { return .none }
     if theirs != acknowledged {
-      let wasEstablished = state == .established
+      let wasEstablished = isEstablished
       if acknowledged != 0 {
         state = .sync
         acknowledged = 0
@@ -148,7 +151,7 @@ public struct Endpoint: ~Copyable {
       state = .established
       return .established
     }
-    if state == .established, theirAcknowledged != session {
+    if isEstablished, theirAcknowledged != session {
       // The same peer no longer acknowledges us: it refused something, or forgot. Only a new session mends that.
       let reason = peerRefusal
       start(session: Self.next(session))
@@ -264,13 +267,13 @@ public struct Endpoint: ~Copyable {
 
   /// Whether there is something to receive or a handshake step to take. The last look before sleeping.
   @inline(__always)
-  public var needsAttention: Bool { state == .established && consumer.isReady || needsHandshake }
+  public var needsAttention: Bool { isEstablished && consumer.isReady || needsHandshake }
 
   /// Whether there is a handshake step to take.
   public var needsHandshake: Bool {
     let theirs = peer.session.loadAcquiring()
-    if theirs != acknowledged { return theirs != 0 && theirs != banned || state == .established }
-    return acknowledged != 0 && (peer.acknowledged.loadAcquiring() == session) != (state == .established)
+    if theirs != acknowledged { return theirs != 0 && theirs != banned || isEstablished }
+    return acknowledged != 0 && (peer.acknowledged.loadAcquiring() == session) != isEstablished
   }
 
   /// After publishing: whether the peer sleeps and hasn't been rung for this sleep yet. If so the doorbell word has been
