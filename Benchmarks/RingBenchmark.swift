@@ -298,7 +298,7 @@ struct RingPair: ~Copyable {
     _ = try endpoint.producer.send(message)
     guard endpoint.shouldRing() else { return }
     rings += 1
-    Doorbell.futex.wake(endpoint.outgoingDoorbell)
+    Doorbell.futex.wake(endpoint.sleeper)
   }
 
   private mutating func receiveAsleep() throws(RingError) {

@@ -73,6 +73,7 @@ public struct Agent: ~Copyable {
     spin = opened.doorbell.spinningHelps ? configuration.spin : 0
     frame = MessageBuffer(capacity: min(endpoint.producer.maximumMessageSize, Request.size + maximumData))
     reply = MessageBuffer(capacity: min(endpoint.consumer.maximumMessageSize, Response.size + maximumData))
+    endpoint.bell = doorbell.bell
     endpoint.start(session: randomSession())
     doorbell.ring(&endpoint)
   }

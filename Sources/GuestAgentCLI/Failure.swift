@@ -70,6 +70,8 @@ struct Failure: Error {
       self.init("\(subject): brokerd on \(owner) ended or restarted in the middle; \(wasExecuted)", .unavailable)
     case .noAnswer(let after):
       self.init("\(subject): \(owner) lives but did not answer within \(durationText(after)); \(wasExecuted)", .tempFail)
+    case .protocolError(.badMemory):
+      self.init("link \(link.name): \(PoisonReason.badMemory.text); \(wasExecuted)", .config)
     case .protocolError(let reason):
       self.init(
         "link \(link.name): the protocol was broken (\(reason.text)); \(wasExecuted). Are both sides the same version?", .proto)

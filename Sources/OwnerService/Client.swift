@@ -32,6 +32,7 @@ struct Client: ~Copyable {
       link.mapping.region, layout: link.layout, channel: channel, role: .owner,
       identity: LinkIdentity(link.layout, protocolVersion: protocolVersion))
     doorbell = link.doorbell
+    endpoint.bell = link.doorbell.bell
     mapping = link.mapping
     self.guest = guest
     self.channel = channel

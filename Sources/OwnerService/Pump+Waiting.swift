@@ -64,7 +64,7 @@ extension Pump {
     }
     for index in 0..<clients.count {
       clients[index].endpoint.end()
-      clients[index].doorbell.wake(clients[index].endpoint.outgoingDoorbell)
+      clients[index].doorbell.wake(clients[index].endpoint.sleeper)
     }
   }
 
@@ -135,20 +135,26 @@ extension Pump {
   private mutating func sleep() -> Bool {
     for index in 0..<clients.count { clients[index].endpoint.arm() }
     sleepFence()  // SP-3
-    var limit = restingInterval()
-    for index in 0..<clients.count { limit = min(limit, clients[index].longestSleep) }
-    let stopped = wait(atMost: limit)
+    let stopped = wait(atMost: sleepLimit())
     for index in 0..<clients.count { clients[index].endpoint.disarm() }
     return stopped
   }
 
-  /// How long to sleep where no doorbell rings: as long as the device tree says, or longer when nobody has said anything for a
-  /// while, since looking in vain is what costs.
-  mutating func restingInterval() -> UInt64 {
+  /// How long to sleep at most: until something is to be done, or as long as may be where no doorbell rings. That is longer when
+  /// nobody has said anything for a while, since looking in vain is what costs.
+  mutating func sleepLimit() -> UInt64 {
     let now = monotonicNanoseconds()
     if hasWorked { lastWork = now }
     hasWorked = false
-    return now &- lastWork < Self.restAfter ? pollInterval : max(pollInterval, Self.restInterval)
+    let rest = now &- lastWork < Self.restAfter ? 0 : Self.restInterval
+    var limit = Doorbell.backstop &* 10
+    for index in 0..<clients.count {
+      if let interval = clients[index].doorbell.pollInterval(clients[index].endpoint) {
+        limit = min(limit, max(interval, rest))
+      }
+      limit = min(limit, clients[index].longestSleep)
+    }
+    return limit
   }
 
   /// Handles events, deadlines and heartbeats, waiting at most `limit` nanoseconds for the first of them. Returns whether
@@ -173,6 +179,7 @@ extension Pump {
       case Tag.doorbell:
         var rings: eventfd_t = 0
         unsafe _ = eventfd_read(wakeUps.doorbell.number, &rings)
+      case let tag where tag < Tag.firstUART: wakeUps.interrupts[Int(tag &- Tag.firstInterrupt)].acknowledge()
       case let tag: serveDevice(Int(tag &- Tag.firstUART), event.events)
       }
     }

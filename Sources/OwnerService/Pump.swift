@@ -25,8 +25,6 @@ struct Pump: ~Copyable {
   /// What epoll was told about each UART; nil while it doesn't watch it.
   var interest: [UInt32?]
   let spinNanoseconds: UInt64
-  /// Longest sleep that the links' doorbells allow.
-  let pollInterval: UInt64
   let report: (String) -> Void
   var nextReport: UInt64 = 0
   var suppressedReports = 0
@@ -51,7 +49,8 @@ struct Pump: ~Copyable {
   enum Tag {
     static var stop: UInt64 { 0 }
     static var doorbell: UInt64 { 1 }
-    static var firstUART: UInt64 { 16 }
+    static var firstInterrupt: UInt64 { 16 }
+    static var firstUART: UInt64 { 1 << 16 }
   }
 
   init(_ configuration: ServiceConfiguration, report: @escaping (String) -> Void) throws(ServiceError) {
@@ -67,15 +66,18 @@ struct Pump: ~Copyable {
       }
     }
     var channels: [(link: OpenLink, guest: String, channel: Int)] = []
+    var interrupts: [Interrupt] = []
     for link in links {
       let opened = try configuration.open(link)
+      if let note = opened.note { report("link \(link.name): \(note)") }
+      if case .interrupt(let interrupt, _) = opened.doorbell { interrupts.append(interrupt) }
       for channel in 0..<opened.layout.channels { channels.append((opened, link.peerName, channel)) }
     }
     let clients = FixedArray(count: channels.count) {
       let (link, guest, channel) = channels[$0]
       return Client(link, channel: channel, guest: guest, grants: partition.exports.map { $0.grant(to: guest) })
     }
-    wakeUps = try WakeUps(clients)
+    wakeUps = try WakeUps(clients, interrupts: interrupts)
     self.clients = clients
     directory = drivers.indices.map { Served(name: drivers[$0].export.name, kind: .uart($0)) }
     uarts = FixedArray(count: drivers.count) {
@@ -83,9 +85,6 @@ struct Pump: ~Copyable {
     }
     interest = [UInt32?](repeating: nil, count: drivers.count)
     spinNanoseconds = channels.contains { $0.link.doorbell.spinningHelps } ? configuration.spinNanoseconds : 0
-    var interval = Doorbell.backstop &* 10
-    for channel in channels { if case .poll(let nanoseconds) = channel.link.doorbell { interval = min(interval, nanoseconds) } }
-    pollInterval = interval
     self.report = report
     for index in 0..<uarts.count { watch(index) }
   }
@@ -107,14 +106,22 @@ struct WakeUps: ~Copyable {
   let doorbell: FileDescriptor
   /// One for each channel of a link with a futex doorbell.
   private let watches: FixedArray<FutexWatch>
+  /// One for each link with a doorbell by interrupts.
+  let interrupts: [Interrupt]
 
-  init(_ clients: borrowing FixedArray<Client>) throws(ServiceError) {
+  init(_ clients: borrowing FixedArray<Client>, interrupts: [Interrupt]) throws(ServiceError) {
+    self.interrupts = interrupts
     do throws(Errno) {
       let epoll = FileDescriptor(owning: try check(lx_epoll()))
       let doorbell = FileDescriptor(owning: try check(lx_eventfd(0)))
       _ = try check(lx_epoll_set(epoll.number, doorbell.number, lx_EPOLLIN, Pump.Tag.doorbell, 0))
+      for (index, interrupt) in interrupts.enumerated() {
+        guard let descriptor = interrupt.descriptor else { continue }
+        _ = try check(
+          lx_epoll_set(epoll.number, descriptor, lx_EPOLLIN, Pump.Tag.firstInterrupt &+ UInt64(truncatingIfNeeded: index), 0))
+      }
       var words: [(SharedWord, Mapping)] = []
-      for index in 0..<clients.count where clients[index].doorbell == .futex {
+      for index in 0..<clients.count where clients[index].doorbell.isFutex {
         words.append((clients[index].endpoint.incomingDoorbell, clients[index].mapping))
       }
       let event = doorbell.number

@@ -23,6 +23,10 @@ public struct Link: Sendable {
   public var peerName: String
   public var memory: Memory
   public var doorbell: Doorbell
+  /// How often a sleeper looks where no doorbell rings, in microseconds.
+  public var pollInterval: UInt32
+  /// How the region's memory is to be mapped; nil: as it comes.
+  public var mapping: Attribute?
   /// How many processes of the borrower can use the link at once.
   public var channels: Int
 
@@ -39,8 +43,37 @@ public struct Link: Sendable {
   public enum Doorbell: Equatable, Sendable {
     /// futex(2), between processes of one kernel.
     case futex
-    /// No interrupt: look every so many microseconds.
-    case poll(intervalMicroseconds: UInt32)
+    /// No interrupt: look now and then.
+    case poll
+    /// The interrupt of the region's UIO device; `ring` says what makes one at the peer.
+    case uio(ring: RegisterWrite?)
+    /// The doorbell of the region's ivshmem device.
+    case ivshmem
+  }
+
+  /// A 32-bit store that makes an interrupt at the peer.
+  public struct RegisterWrite: Equatable, Sendable {
+    /// In the second memory of the region's node, in bytes.
+    public var offset: UInt32
+    public var value: UInt32
+
+    public init(offset: UInt32, value: UInt32) {
+      self.offset = offset
+      self.value = value
+    }
+  }
+
+  /// How a processor treats memory (Spec, device tree §3).
+  public enum Attribute: Sendable {
+    case cached, writeCombined, device
+
+    public var name: String {
+      switch self {
+      case .cached: "cached"
+      case .writeCombined: "write-combined"
+      case .device: "device"
+      }
+    }
   }
 }
 

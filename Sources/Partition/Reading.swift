@@ -113,14 +113,31 @@ extension Link {
     }
 
     channels = try node.number("channels", 1...8, default: 4)
-    let interval = try node.number("poll-interval-us", 10...1_000_000, default: 200)
-    let text = node.property("doorbell") == nil ? "poll" : try node.text("doorbell", "\"futex\" or \"poll\"")
+    pollInterval = UInt32(clamping: try node.number("poll-interval-us", 10...1_000_000, default: 200))
+    let doorbellRule = "\"futex\", \"poll\", \"uio\" (with a memory-region) or \"ivshmem\" (with a pci-address)"
+    let text = node.property("doorbell") == nil ? "poll" : try node.text("doorbell", doorbellRule)
+    let ring = try node.registerWrite()
     if sameText(text, "futex") {
       doorbell = .futex
     } else if sameText(text, "poll") {
-      doorbell = .poll(intervalMicroseconds: UInt32(clamping: interval))
+      doorbell = .poll
+    } else if sameText(text, "uio"), case .physical = memory {
+      doorbell = .uio(ring: ring)
+    } else if sameText(text, "ivshmem"), case .ivshmem = memory {
+      doorbell = .ivshmem
     } else {
-      throw .invalid(node: node.path, property: "doorbell", shouldBe: "\"futex\" or \"poll\", which this version offers")
+      throw .invalid(node: node.path, property: "doorbell", shouldBe: doorbellRule)
+    }
+    if ring != nil, !sameText(text, "uio") {
+      throw .invalid(node: node.path, property: "doorbell-write", shouldBe: "absent, as doorbell is not \"uio\"")
+    }
+    if node.property("mapping") != nil {
+      let rule = "\"cached\", \"write-combined\" or \"device\""
+      let text = try node.text("mapping", rule)
+      guard let found = [Attribute.cached, .writeCombined, .device].first(where: { sameText($0.name, text) }) else {
+        throw .invalid(node: node.path, property: "mapping", shouldBe: rule)
+      }
+      mapping = found
     }
   }
 }
@@ -194,6 +211,16 @@ extension Node {
     let name = try text(property, shouldBe)
     try checkName(name, at: self)
     return name
+  }
+
+  /// `doorbell-write`: an offset, a multiple of 4, and a value.
+  fileprivate func registerWrite() throws(PartitionError) -> Link.RegisterWrite? {
+    guard let property = property("doorbell-write") else { return nil }
+    guard let cells = property.cells, cells.count == 2, cells[0] % 4 == 0, cells[0] < 1 << 24 else {
+      throw .invalid(
+        node: path, property: "doorbell-write", shouldBe: "an offset below 16 MiB, a multiple of 4, and a value: two cells")
+    }
+    return Link.RegisterWrite(offset: cells[0], value: cells[1])
   }
 
   fileprivate func number(_ name: String, _ range: ClosedRange<Int>, default standard: Int) throws(PartitionError) -> Int {

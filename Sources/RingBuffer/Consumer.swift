@@ -18,11 +18,13 @@ public struct Consumer: ~Copyable {
   @usableFromInline var shift: UInt32 = 4
   /// What the credit word holds.
   @usableFromInline var given: UInt32 = 0
+  @usableFromInline let needsFences: Bool
 
   init(_ region: SharedRegion, offset: Int, lineCount: Int, credit: SharedWord) {
     lines = Lines(region, offset: offset, count: lineCount)
     self.credit = credit
     current = lines[0]
+    needsFences = region.needsFences
   }
 
   /// Longest message in bytes that an honest producer sends here.
@@ -75,6 +77,7 @@ public struct Consumer: ~Copyable {
         if shift == 32 || tag == Line.skip { nextLine() }
         let found = current.header.loadAcquiring()  // SP-1
         if UInt64(found) == idle { return false }
+        if needsFences { combiningFence() }
         tag = found &>> shift & 15
         guard found & 15 == currentLap, tag != Line.nothing else { return try nothing(found) }
         header = UInt64(found)
@@ -106,7 +109,9 @@ public struct Consumer: ~Copyable {
   public mutating func giveCredit() {
     guard given != position else { return }
     given = position
+    if needsFences { combiningFence() }
     credit.storeReleasing(given)  // SP-2
+    if needsFences { combiningFence() }
   }
 
   /// Goes to the line at `position`, of which nothing is known.

@@ -45,6 +45,9 @@ public struct Endpoint: ~Copyable {
   private let peer: Control
   /// What an owner says about the link, and where.
   private let identity: (statement: LinkIdentity, region: SharedRegion)?
+  /// What this side says about interrupts; stated with each session.
+  public var bell = Bell()
+  private let needsFences: Bool
   private var heartbeat: UInt32 = 0
   /// Odd while this side sleeps.
   private var sleeps: UInt32 = 0
@@ -53,6 +56,7 @@ public struct Endpoint: ~Copyable {
   private var rungSleep: UInt32 = 0
 
   /// The words that one side writes about a channel (Spec 2 §3).
+  @safe
   private struct Control {
     let session: SharedWord
     let acknowledged: SharedWord
@@ -60,6 +64,8 @@ public struct Endpoint: ~Copyable {
     let error: SharedWord
     let sleeps: SharedWord
     let doorbell: SharedWord
+    let bell: SharedWord
+    let pattern: UnsafeMutableRawPointer
     let credit: SharedWord
 
     init(_ region: SharedRegion, at offset: Int) {
@@ -69,7 +75,25 @@ public struct Endpoint: ~Copyable {
       error = region.word(at: offset + 0x0c)
       sleeps = region.word(at: offset + 0x10)
       doorbell = region.word(at: offset + 0x14)
+      bell = region.word(at: offset + 0x18)
+      unsafe pattern = region.lines(at: offset, count: 1) + 0x20
       credit = region.word(at: offset + 0x40)  // a line of its own: it changes with every message
+    }
+
+    /// Slot `index` of the pattern that goes with a session.
+    private static func pattern(_ index: Int, of session: UInt32) -> UInt64 {
+      let product = UInt64(session) &* 0x9e37_79b9_7f4a_7c15
+      return index == 0 ? product : product &<< UInt64(16 &* index) | product &>> UInt64(64 &- 16 &* index)
+    }
+
+    // SAFETY, both: four slots from 0x20 on lie in the line.
+    func storePattern(of session: UInt32) {
+      for index in 0..<4 { unsafe storeSlot(pattern + index * 8, Self.pattern(index, of: session)) }
+    }
+
+    func hasPattern(of session: UInt32) -> Bool {
+      for index in 0..<4 where unsafe loadSlot(pattern + index * 8) != Self.pattern(index, of: session) { return false }
+      return true
     }
   }
 
@@ -79,6 +103,7 @@ public struct Endpoint: ~Copyable {
   public init(_ region: SharedRegion, layout: LinkLayout, channel: Int, role: Role, identity: LinkIdentity? = nil) {
     precondition(channel >= 0 && channel < layout.channels && layout.size <= region.size)
     self.identity = identity.map { ($0, region) }
+    needsFences = region.needsFences
     own = Control(region, at: layout.control(role, channel: channel))
     peer = Control(region, at: layout.control(role.peer, channel: channel))
     producer = Producer(
@@ -99,9 +124,19 @@ public struct Endpoint: ~Copyable {
     state = .sync
     acknowledged = 0
     own.acknowledged.store(0)
-    own.error.store(PoisonReason.none.rawValue)
-    if let identity { identity.statement.write(to: identity.region) }
+    sleepFence()  // SP-7: whoever sees the new pattern sees that
+    storeTerms(error: .none)
     own.session.storeReleasing(self.session)  // SP-4: whoever sees it sees acknowledged 0, not a predecessor's
+    if needsFences { combiningFence() }
+  }
+
+  /// Stores what a session of this side comes with, before its release: whoever maps the region may have written over it.
+  private func storeTerms(error: PoisonReason) {
+    own.error.store(error.rawValue)
+    own.bell.store(bell.word)
+    own.storePattern(of: session)
+    if let identity { identity.statement.write(to: identity.region) }
+    if needsFences { combiningFence() }
   }
 
   private static func next(_ session: UInt32) -> UInt32 { session == .max ? 1 : session &+ 1 }
@@ -115,10 +150,10 @@ public struct Endpoint: ~Copyable {
 
   /// Ends the session in good order, for good.
   ///
-  /// - Returns: The doorbell word, which has been changed: wake who sleeps on it.
-  public consuming func close() -> SharedWord {
+  /// - Returns: Whom to wake.
+  public consuming func close() -> Sleeper {
     end()
-    return own.doorbell
+    return sleeper
   }
 
   /// Looks at the peer's session words and takes the next step of the handshake.
@@ -148,6 +183,13 @@ public struct Endpoint: ~Copyable {
       if state == .acknowledged, theirAcknowledged != session { return .acknowledged }
     }
     if state == .acknowledged, theirAcknowledged == session {
+      guard peer.hasPattern(of: acknowledged) else {
+        sleepFence()  // SP-7
+        // Its next session's pattern comes after it has taken this acknowledgement back.
+        guard peer.acknowledged.load() == session else { return .none }
+        poison(.badMemory)
+        return .lost(.badMemory)
+      }
       state = .established
       return .established
     }
@@ -175,11 +217,10 @@ public struct Endpoint: ~Copyable {
     rungSleep = 0
     acknowledged = theirs
     state = .acknowledged
-    // The peer's predecessor may have written over these.
-    own.error.store(PoisonReason.none.rawValue)
-    if let identity { identity.statement.write(to: identity.region) }
+    storeTerms(error: .none)
     own.session.storeReleasing(session)
     own.acknowledged.storeReleasing(theirs)  // SP-5: whoever sees it sees an empty ring
+    if needsFences { combiningFence() }
   }
 
   /// Ends the link for this session of the peer, with a reason that the peer can read. Its next session starts afresh.
@@ -191,7 +232,9 @@ public struct Endpoint: ~Copyable {
     acknowledged = 0
     state = .sync
     own.error.store(reason.rawValue)
+    if needsFences { combiningFence() }
     own.acknowledged.storeReleasing(0)  // SP-5: whoever sees it sees the reason
+    if needsFences { combiningFence() }
   }
 
   /// Why the peer no longer acknowledges this session; nil when it does, or gives no reason that this version knows.
@@ -240,6 +283,7 @@ public struct Endpoint: ~Copyable {
   public mutating func beat() {
     heartbeat &+= 1
     own.heartbeat.store(heartbeat)
+    if needsFences { combiningFence() }
   }
 
   /// A number that changes while the peer lives.
@@ -296,8 +340,11 @@ public struct Endpoint: ~Copyable {
     own.doorbell.store(rings ^ session)
   }
 
+  /// What the peer says about interrupts. Any words: it can be wrong about itself only.
+  public var peerBell: Bell { Bell(word: peer.bell.load()) }
+
   /// The word that the peer changes when it rings this side; a futex sleeps on it.
   public var incomingDoorbell: SharedWord { peer.doorbell }
-  /// The word that this side changes when it rings the peer.
-  public var outgoingDoorbell: SharedWord { own.doorbell }
+  /// The peer, as somebody to be woken.
+  public var sleeper: Sleeper { Sleeper(doorbell: own.doorbell, bell: peerBell) }
 }

@@ -91,3 +91,27 @@ public struct LinkIdentity: Equatable, Sendable {
     region.word(at: 0x14).store(protocolVersion)
   }
 }
+
+/// Somebody who may be asleep: the word of ours that a futex of his sleeps on, and what he says about interrupts.
+public struct Sleeper: Sendable {
+  public let doorbell: SharedWord
+  public let bell: Bell
+}
+
+/// What a side says about interrupts as doorbells (Spec 2 §6).
+public struct Bell: Equatable, Sendable {
+  let word: UInt32
+
+  /// Nothing: it neither makes nor takes any.
+  public init() { word = 0 }
+
+  init(word: UInt32) { self.word = word }
+
+  /// - Parameters:
+  ///   - rings: Whether this side makes one at the peer when it rings.
+  ///   - id: Its ivshmem id, for the peer to make one here; nil when it doesn't need it, or takes none.
+  public init(rings: Bool, id: UInt16?) { word = (rings ? 1 << 31 : 0) | (id.map { UInt32($0) + 1 } ?? 0) }
+
+  public var rings: Bool { word >> 31 == 1 }
+  public var id: UInt16? { UInt16(exactly: Int(word & 0x7fff_ffff) - 1) }
+}

@@ -12,8 +12,9 @@ public struct Producer: ~Copyable {
   @usableFromInline var header: UInt32 = 0
   /// Four times the slot that comes next, the distance to its tag in the header: 4...32.
   @usableFromInline var shift: UInt32 = 32
-  /// Whether something was appended since the last `publish`.
-  @usableFromInline var isAppending = false
+  /// Whether something was appended since the last `publish`, or only `publish` may publish.
+  @usableFromInline var isAppending: Bool
+  private let needsFences: Bool
   /// Whether the current line's header says less than `header`.
   @usableFromInline var isBehind = false
   /// The first line that is filled and not published, with its header: whoever sees that one may look at all that follow.
@@ -28,6 +29,8 @@ public struct Producer: ~Copyable {
     lines = Lines(region, offset: offset, count: lineCount)
     self.credit = credit
     current = lines[line]
+    needsFences = region.needsFences
+    isAppending = needsFences
   }
 
   /// Up to where the ring is used: what to remember of a message before it is sent.
@@ -48,7 +51,7 @@ public struct Producer: ~Copyable {
     line = start &- 8
     current = lines[line]
     shift = 32
-    isAppending = false
+    isAppending = needsFences
     isBehind = false
     held = nil
     creditSeen = start
@@ -351,13 +354,19 @@ public struct Producer: ~Copyable {
   public mutating func publish() {
     if let held {
       if isBehind { current.header.store(header) }
-      held.line.header.storeReleasing(held.header)  // SP-1
+      release(held.line, held.header)
       self.held = nil
     } else if isBehind {
-      current.header.storeReleasing(header)  // SP-1
+      release(current, header)
     }
     isBehind = false
-    isAppending = false
+    isAppending = needsFences
+  }
+
+  private func release(_ line: Line, _ header: UInt32) {
+    if needsFences { combiningFence() }
+    line.header.storeReleasing(header)  // SP-1
+    if needsFences { combiningFence() }
   }
 
   /// Whether the consumer's credit covers the message that was sent when `position` was `start`.

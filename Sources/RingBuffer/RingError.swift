@@ -25,6 +25,8 @@ public enum PoisonReason: UInt32, Error, Sendable {
   case badCredit = 3
   /// A frame that the protocol above can't parse (Spec 4 §2).
   case badFrame = 4
+  /// What one side stores the other doesn't see as it was stored (Spec 2 §1).
+  case badMemory = 5
 
   public var text: String {
     switch self {
@@ -33,6 +35,8 @@ public enum PoisonReason: UInt32, Error, Sendable {
     case .tooLong: "a message was too long"
     case .badCredit: "the credit word was impossible"
     case .badFrame: "a frame could not be parsed"
+    case .badMemory:
+      "what one side stores in the shared memory the other doesn't see: both must map it alike, see mapping in the device trees"
     }
   }
 }

@@ -10,15 +10,25 @@ public struct SharedRegion: @unchecked Sendable {  // Sendable: every access is 
   @usableFromInline let base: UnsafeMutableRawPointer
   /// Bytes.
   public let size: Int
+  /// Whether its stores and loads need fences besides acquire and release (Spec 2 §1): x86-64 orders write-combined memory only
+  /// by these; the others order it as they do normal memory.
+  public let needsFences: Bool
 
-  /// - Parameter base: The start of the mapping, aligned to a page.
+  /// - Parameters:
+  ///   - base: The start of the mapping, aligned to a page.
+  ///   - isWriteCombined: It is mapped write-combined.
   ///
   /// The caller keeps `size` bytes mapped there for as long as any copy of this value, or anything made from it, is used.
   @unsafe
-  public init(base: UnsafeMutableRawPointer, size: Int) {
+  public init(base: UnsafeMutableRawPointer, size: Int, isWriteCombined: Bool = false) {
     precondition(UInt(bitPattern: base) % 64 == 0, "a region starts at a cache line")
     unsafe self.base = base
     self.size = size
+    #if arch(x86_64)
+      needsFences = isWriteCombined
+    #else
+      needsFences = false
+    #endif
   }
 
   /// For munmap(2) alone, which wants the address.
@@ -109,6 +119,10 @@ func natural(_ address: UnsafeMutableRawPointer) -> UnsafeMutablePointer<Atomic<
 /// Asks the processor for a line, to write to it. A hint: nothing can be observed of it but time.
 @inline(__always)
 func prefetchForWriting(_ address: UnsafeMutableRawPointer) { unsafe lx_prefetch_for_writing(address) }
+
+/// Around the release of something in write-combined memory, and behind an acquire (see `SharedRegion.needsFences`).
+@usableFromInline
+func combiningFence() { atomicMemoryFence(ordering: .sequentiallyConsistent) }
 
 /// What goes between "I sleep" and the last look, and between "I published" and "do you sleep?" (SP-3).
 ///

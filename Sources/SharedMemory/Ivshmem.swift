@@ -3,20 +3,34 @@ import Linux
 
 /// QEMU's ivshmem device: memory of the host that several guests have as BAR 2 of a PCI device.
 ///
-/// Linux binds no driver to it; sysfs shows the BAR as a file that root may map, uncached (Linux ABI, sysfs-bus-pci). Its ids are
-/// in QEMU's "Device Specification for Inter-VM shared memory device".
+/// Linux binds no driver to it; sysfs shows the BAR as a file that root may map, uncached or write-combined (Linux ABI,
+/// sysfs-bus-pci). Its ids are in QEMU's "Device Specification for Inter-VM shared memory device".
 public struct Ivshmem: Sendable {
   private let directory: String
   /// Bytes of the BAR: all of the memory, a power of two.
   let size: UInt64
+  let isWriteCombined: Bool
 
   /// What is mapped.
-  var path: String { "\(directory)/resource2" }
+  var path: String { isWriteCombined ? "\(directory)/resource2_wc" : "\(directory)/resource2" }
+  /// BAR 0.
+  var registers: String { "\(directory)/resource0" }
+  /// Whether it is one with interrupts (ivshmem-doorbell): BAR 1 is their table.
+  var hasDoorbell: Bool { fileKind("\(directory)/resource1") == .regular }
+
+  /// The IOMMU group, when the device is bound to vfio-pci.
+  var group: String? {
+    guard let driver = realPath("\(directory)/driver"), let group = realPath("\(directory)/iommu_group") else { return nil }
+    guard driver.parts(separatedBy: 0x2f).last.map({ sameText($0, "vfio-pci") }) == true else { return nil }
+    guard let number = group.parts(separatedBy: 0x2f).last else { return nil }
+    return fileKind("/dev/vfio/noiommu-\(number)") == .none ? number : "noiommu-\(number)"
+  }
 
   /// - Parameters:
   ///   - address: The function's name below /sys/bus/pci/devices: "0000:00:06.0".
   ///   - sysfs: Where sysfs is mounted.
-  init(at address: String, sysfs: String) throws(MappingError) {
+  init(at address: String, isWriteCombined: Bool, sysfs: String) throws(MappingError) {
+    self.isWriteCombined = isWriteCombined
     directory = "\(sysfs)/bus/pci/devices/\(address)"
     guard let vendor = readAttribute("\(directory)/vendor"), let device = readAttribute("\(directory)/device") else {
       throw .noIvshmem(address: address, why: "is not there")
@@ -26,7 +40,7 @@ public struct Ivshmem: Sendable {
         address: address, why: "is no ivshmem device: its ids are \(vendor) and \(device), not 0x1af4 and 0x1110")
     }
     size = unsafe lx_path_size("\(directory)/resource2")
-    guard size > 0 else { throw .noIvshmem(address: address, why: "has no memory in BAR 2") }
+    guard size > 0 || group != nil else { throw .noIvshmem(address: address, why: "has no memory in BAR 2") }
   }
 
   /// Switches the device's memory on, as a driver would, and opens it.

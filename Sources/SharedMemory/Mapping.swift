@@ -1,5 +1,6 @@
 import CLinux
 import Linux
+import Partition
 import RingBuffer
 
 /// Where a link's region is to be found.
@@ -12,8 +13,10 @@ public enum MemorySource: Sendable {
   case physical(UInt64)
   /// The first memory of a UIO device: "/dev/uio0".
   case uio(String)
-  /// BAR 2 of an ivshmem device.
+  /// BAR 2 of an ivshmem device, through sysfs.
   case ivshmem(Ivshmem)
+  /// BAR 2 of the ivshmem device at this PCI address, through VFIO.
+  case vfio(String)
 
   /// "/dev/shm/x" or "/dev/mem at 0x8f000000".
   public var text: String {
@@ -22,6 +25,17 @@ public enum MemorySource: Sendable {
     case .physical(let address): "/dev/mem at 0x\(String(address, radix: 16))"
     case .uio(let path): path
     case .ivshmem(let device): device.path
+    case .vfio(let address): "PCI device \(address) through vfio-pci"
+    }
+  }
+
+  /// How Linux maps it; nil when that is up to the driver behind the file. (drivers/char/mem.c with O_SYNC: what is not the
+  /// kernel's own memory is Device memory on arm, uncached elsewhere; UIO, VFIO and PCI resources are uncached.)
+  var attribute: Link.Attribute? {
+    switch self {
+    case .file(let path), .ownFile(let path): fileKind(path) == .regular || fileKind(path) == .none ? .cached : nil
+    case .physical, .uio, .vfio: .device
+    case .ivshmem(let device): device.isWriteCombined ? .writeCombined : .device
     }
   }
 }
@@ -36,6 +50,12 @@ public enum MappingError: Error, Sendable {
   case noIvshmem(address: String, why: String)
   /// The UIO device of the region's node has another memory.
   case otherUIO(String)
+  /// The UIO device's second memory doesn't have the register of `doorbell-write`.
+  case noRegister(String, UInt32)
+  /// The device's interrupt can't be had.
+  case noInterrupt(MemorySource, Errno)
+  /// The device tree wants another attribute than this source gives.
+  case otherAttribute(MemorySource, is: Link.Attribute, shouldBe: Link.Attribute)
   /// The region that the device tree describes doesn't fit its channels.
   case badLayout(size: UInt64, LinkLayout.Invalid)
 
@@ -52,6 +72,8 @@ public enum MappingError: Error, Sendable {
     switch self {
     case .cannotOpen(let source, let errno) where errno.isPermission:
       "cannot open \(source.text): \(errno.text); run as root or give this user access to it"
+    case .cannotOpen(.vfio(let address), let errno) where errno.code == EBUSY:
+      "PCI device \(address) is in use: vfio-pci lets one process at a time have it; end the other one"
     case .cannotOpen(let source, let errno): "cannot open \(source.text): \(errno.text)"
     case .notOurs(let source): "\(source.text) belongs to another user; remove it, or name another file with --memory"
     case .tooSmall(let source, let bytes, let needed):
@@ -62,6 +84,12 @@ public enum MappingError: Error, Sendable {
     case .noIvshmem(let address, let why): "PCI device \(address) \(why); mend pci-address in the device tree"
     case .otherUIO(let path):
       "the first memory of \(path) is not what the reg of its node says; is the device tree the running one?"
+    case .noRegister(let path, let offset):
+      "\(path) has no register at 0x\(String(offset, radix: 16)) of a second memory; mend doorbell-write, or the reg of its node"
+    case .noInterrupt(let source, let errno):
+      "\(source.text): its interrupt can't be had: \(errno.text); is it an ivshmem-doorbell with vectors?"
+    case .otherAttribute(let source, let found, let wanted):
+      "\(source.text) is mapped as \(found.name) memory, but the device tree's mapping is \"\(wanted.name)\"; name a source of that kind with --memory, or change mapping in both device trees"
     case .badLayout(let size, .tooSmall(let needed)):
       "its region has \(size) bytes, but its channels need \(needed); enlarge reg or lower channels in both device trees"
     case .badLayout(_, .badChannels): "it must have 1 to \(LinkLayout.maximumChannels) channels"
@@ -75,9 +103,13 @@ public final class Mapping: Sendable {
   public let region: SharedRegion
   private let file: FileDescriptor
   private let lockBase: Int64
+  /// A device that this process has for itself: there is nobody to lock out.
+  private let device: VFIODevice?
 
-  /// - Parameter size: Bytes, from the device tree. A new file gets this size; an old one must have it.
-  public init(_ source: MemorySource, size: Int) throws(MappingError) {
+  /// - Parameters:
+  ///   - size: Bytes, from the device tree. A new file gets this size; an old one must have it.
+  ///   - device: What a `.vfio` source is.
+  public init(_ source: MemorySource, size: Int, device: VFIODevice? = nil) throws(MappingError) {
     let offset: UInt64
     let opened: FileDescriptor
     do throws(Errno) {
@@ -97,6 +129,10 @@ public final class Mapping: Sendable {
       case .ivshmem(let device):
         offset = 0
         opened = try device.open()
+      case .vfio:
+        guard let device else { throw Errno(ENODEV) }
+        offset = device.memory
+        opened = FileDescriptor(owning: try check(dup(device.file.number)))
       }
     } catch {
       throw .cannotOpen(source, error)
@@ -113,8 +149,11 @@ public final class Mapping: Sendable {
     }
     guard let mapped = unsafe lx_map(opened.number, offset, size) else { throw .cannotMap(source, .last) }
     // SAFETY: mapped with this size just now, unmapped in deinit.
-    unsafe region = SharedRegion(base: mapped, size: size)
+    var isWriteCombined = false
+    if case .writeCombined? = source.attribute { isWriteCombined = true }
+    unsafe region = SharedRegion(base: mapped, size: size, isWriteCombined: isWriteCombined)
     file = opened
+    self.device = device
     // Locks need a place each that doesn't collide with another link in the same /dev/mem.
     lockBase = Int64(truncatingIfNeeded: offset & 0x7fff_ffff_ffff_f000)
   }
@@ -130,6 +169,7 @@ public final class Mapping: Sendable {
   /// Takes `part` for this process until the mapping goes. False when another process has it; the kernel gives it back
   /// when that process ends, however it ends.
   public func lock(_ part: Part) throws(Errno) -> Bool {
+    if device != nil { return true }
     let place: Int64 =
       switch part {
       case .owner: 0

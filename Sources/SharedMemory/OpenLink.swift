@@ -10,6 +10,8 @@ public struct OpenLink: Sendable {
   public let mapping: Mapping
   public let layout: LinkLayout
   public let doorbell: Doorbell
+  /// What is not as the device tree has it, and can be done without: a sentence without its full stop.
+  public let note: String?
 
   /// - Parameters:
   ///   - override: Where the region is instead of at the device tree's address (`--memory`); a path or "/dev/mem".
@@ -18,6 +20,9 @@ public struct OpenLink: Sendable {
   ///   - sysfs: Where sysfs is mounted: there UIO and ivshmem devices are looked up.
   public init(_ link: Link, override: String?, isExample: Bool, sysfs: String = "/sys") throws(MappingError) {
     let size: UInt64
+    var uio: UIODevice?
+    var ivshmem: Ivshmem?
+    var vfio: VFIODevice?
     switch link.memory {
     case .physical(let range, let node):
       size = range.size
@@ -26,7 +31,8 @@ public struct OpenLink: Sendable {
       } else if isExample {
         source = .ownFile("/dev/shm/guestbroker-\(userID)-\(link.name)")
       } else {
-        source = try findUIO(ofNode: node, range, sysfs: sysfs) ?? .physical(range.address)
+        uio = try UIODevice(ofNode: node, range, sysfs: sysfs)
+        source = uio.map { .uio($0.path) } ?? .physical(range.address)
       }
     case .ivshmem(let address):
       // The tree doesn't say the size: it is that of the device, or of the file on the host that is behind it.
@@ -34,9 +40,19 @@ public struct OpenLink: Sendable {
         size = unsafe lx_path_size(override)
         source = .file(override)
       } else {
-        let device = try Ivshmem(at: address, sysfs: sysfs)
-        size = device.size
-        source = .ivshmem(device)
+        var isWriteCombined = false
+        if case .writeCombined? = link.mapping { isWriteCombined = true }
+        let device = try Ivshmem(at: address, isWriteCombined: isWriteCombined, sysfs: sysfs)
+        if let group = device.group {
+          let opened = try VFIODevice(at: address, group: group)
+          size = opened.size
+          source = opened.source
+          vfio = opened
+        } else {
+          size = device.size
+          source = .ivshmem(device)
+          ivshmem = device
+        }
       }
     }
     do throws(LinkLayout.Invalid) {
@@ -44,10 +60,35 @@ public struct OpenLink: Sendable {
     } catch {
       throw .badLayout(size: size, error)
     }
-    mapping = try Mapping(source, size: layout.size)
-    switch link.doorbell {
-    case .futex: doorbell = .futex
-    case .poll(let microseconds): doorbell = isExample ? .futex : .poll(nanoseconds: UInt64(microseconds) &* 1000)
+    if let wanted = link.mapping, let found = source.attribute, wanted != found, !isExample {
+      throw .otherAttribute(source, is: found, shouldBe: wanted)
     }
+    mapping = try Mapping(source, size: layout.size, device: vfio)
+    let poll = UInt64(link.pollInterval) &* 1000
+    var note: String?
+    switch link.doorbell {
+    case _ where isExample: doorbell = .futex
+    case .futex: doorbell = .futex
+    case .poll: doorbell = .poll(nanoseconds: poll)
+    case .uio(let ring):
+      if let uio {
+        doorbell = .interrupt(try Interrupt(uio: uio.path, ring: ring, maps: uio.maps), poll: poll)
+      } else {
+        doorbell = .poll(nanoseconds: poll)
+        note =
+          "no UIO device is bound to its memory's node (is uio_pdrv_genirq there, with of_id=generic-uio?): polling instead"
+      }
+    case .ivshmem:
+      if let vfio {
+        doorbell = .interrupt(try Interrupt(vfio: vfio), poll: poll)
+      } else if let ivshmem, ivshmem.hasDoorbell {
+        doorbell = .interrupt(try Interrupt(registersOf: ivshmem), poll: poll)
+        note = "its ivshmem device is not bound to vfio-pci: it can ring, but polls instead of being rung"
+      } else {
+        doorbell = .poll(nanoseconds: poll)
+        note = "its ivshmem device has no doorbell (ivshmem-plain?): polling instead"
+      }
+    }
+    self.note = note
   }
 }

@@ -13,7 +13,8 @@ struct PumpTests {
     arguments: [(UInt32(200), UInt64(2_000_000)), (5000, 5_000_000)])
   func rests(interval: UInt32, resting: UInt64) throws {
     var (partition, _) = try Partition.load(deviceTree: nil, builtInGuest: "guest1", running: [])
-    partition.links[0].doorbell = .poll(intervalMicroseconds: interval)
+    partition.links[0].doorbell = .poll
+    partition.links[0].pollInterval = interval
     let path = temporaryMemory()
     defer { unlink(path) }
     var configuration = ServiceConfiguration(partition: partition, isExample: false)
@@ -21,13 +22,13 @@ struct PumpTests {
     configuration.bindings = [Assignment(name: "uart2", path: "null")]
     var pump = try Pump(configuration) { _ in }
     let often = UInt64(interval) * 1000
-    var found = [pump.restingInterval()]
+    var found = [pump.sleepLimit()]
     pump.hasWorked = true
-    found.append(pump.restingInterval())
+    found.append(pump.sleepLimit())
     pump.lastWork = monotonicNanoseconds()
-    found.append(pump.restingInterval())
+    found.append(pump.sleepLimit())
     pump.lastWork = monotonicNanoseconds() - Pump.restAfter
-    found.append(pump.restingInterval())
+    found.append(pump.sleepLimit())
     #expect(found == [resting, often, often, resting])
   }
 }

@@ -33,7 +33,7 @@ struct BuiltInExampleTests {
     #expect(
       link.memory
         == .physical(AddressRange(address: 0x8f00_0000, size: 0x10_0000), node: "/reserved-memory/guestbroker@8f000000"))
-    #expect(link.doorbell == .poll(intervalMicroseconds: 200) && link.channels == 4)
+    #expect(link.doorbell == .poll && link.pollInterval == 200 && link.channels == 4)
     let export = try #require(partition.exports.first)
     #expect(partition.exports.count == 1)
     #expect(export.name == "uart2" && export.peripheralClass == .uart && export.clients == ["guest2"])

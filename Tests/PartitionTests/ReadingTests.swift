@@ -101,7 +101,23 @@ struct ReadingTests {
     ),
     (
       "guest1", "doorbell = \"poll\";", "doorbell = \"bell\";",
-      "\(link): property doorbell should be \"futex\" or \"poll\", which this version offers"
+      "\(link): property doorbell should be \"futex\", \"poll\", \"uio\" (with a memory-region) or \"ivshmem\" (with a pci-address)"
+    ),
+    (
+      "guest1", "doorbell = \"poll\";", "doorbell = \"ivshmem\";",
+      "\(link): property doorbell should be \"futex\", \"poll\", \"uio\" (with a memory-region) or \"ivshmem\" (with a pci-address)"
+    ),
+    (
+      "guest1", "doorbell = \"poll\";", "doorbell = \"uio\"; doorbell-write = <2 1>;",
+      "\(link): property doorbell-write should be an offset below 16 MiB, a multiple of 4, and a value: two cells"
+    ),
+    (
+      "guest1", "doorbell = \"poll\";", "doorbell = \"poll\"; doorbell-write = <0 1>;",
+      "\(link): property doorbell-write should be absent, as doorbell is not \"uio\""
+    ),
+    (
+      "guest1", "channels = <4>;", "channels = <4>; mapping = \"fast\";",
+      "\(link): property mapping should be \"cached\", \"write-combined\" or \"device\""
     ),
     ("guest1", "class = \"uart\";", "", "\(export): property class is missing; it should be \"uart\""),
     ("guest1", "device = <&uart2>;", "", "\(export): property device is missing; it should be a phandle of the device's node"),
@@ -188,7 +204,10 @@ struct ReadingTests {
       "guest1", "poll-interval-us = <200>;", "poll-interval-us = <9>;",
       "\(link): property poll-interval-us should be one cell from 10 to 1000000"
     ),
-    ("guest1", "doorbell = \"poll\";", "doorbell = <1>;", "\(link): property doorbell should be \"futex\" or \"poll\""),
+    (
+      "guest1", "doorbell = \"poll\";", "doorbell = <1>;",
+      "\(link): property doorbell should be \"futex\", \"poll\", \"uio\" (with a memory-region) or \"ivshmem\" (with a pci-address)"
+    ),
     (
       "guest1", "\t\t\tuart2 {", "\t\t\tuart@2 {",
       "/guestbroker/exports/uart@2: 'uart@2' is no name; use 1 to 31 letters, digits and ,._+-"
@@ -359,7 +378,7 @@ struct ReadingTests {
         ("max-baud = <1000000>;", ""), ("guestbroker,id = \"g1g2\";", ""),
       ])
     #expect(owner.links[0].channels == 4)
-    #expect(owner.links[0].doorbell == .poll(intervalMicroseconds: 200))
+    #expect(owner.links[0].doorbell == .poll && owner.links[0].pollInterval == 200)
     #expect(owner.links[0].name == "guest2")
     #expect(owner.exports[0].access == .readWrite)
     #expect(owner.exports[0].maximumBaud == nil)
@@ -373,6 +392,21 @@ struct ReadingTests {
     .links[0]
     #expect(link.memory == .ivshmem("0000:00:0a.1"))
     #expect(link.name == "x")
+  }
+
+  @Test("A doorbell by interrupts says what rings it, and a link how its memory is mapped")
+  func interrupts() throws {
+    let uio = try partition(
+      "guest1", [("doorbell = \"poll\";", "doorbell = \"uio\"; doorbell-write = <0x10 0xffffffff>; mapping = \"device\";")])
+    #expect(uio.links[0].doorbell == .uio(ring: Link.RegisterWrite(offset: 16, value: .max)))
+    #expect(uio.links[0].mapping == .device)
+    let ivshmem = try partition(
+      "guest2",
+      [
+        ("memory-region = <&g1g2>;", "pci-address = \"0000:00:0a.1\"; mapping = \"write-combined\";"),
+        ("doorbell = \"poll\";", "doorbell = \"ivshmem\";"),
+      ])
+    #expect(ivshmem.links[0].doorbell == .ivshmem && ivshmem.links[0].mapping == .writeCombined)
   }
 
   @Test("A futex doorbell, an access of one kind, several clients, a Xen region's id")

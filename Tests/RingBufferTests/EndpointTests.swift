@@ -55,6 +55,49 @@ struct EndpointTests {
     expect(link.borrower.state == .established && link.owner.state == .established)
   }
 
+  @Test("Spec 3 §5: a side that doesn't see what its peer stored refuses it with a reason, and takes its successor")
+  func badMemory() {
+    var link = TestLink()
+    link.borrower.start(session: 0x2222)
+    for offset in stride(from: 0x120, to: 0x140, by: 4) {
+      link.owner.start(session: UInt32(offset))
+      let right = link.memory[offset]
+      link.memory[offset] = right ^ 0x100
+      var events: [Endpoint.Event] = []
+      for _ in 0..<8 {
+        events.append(link.owner.refresh())
+        // The owner states it again with its acknowledgement.
+        link.memory[offset] = right ^ 0x100
+        events.append(link.borrower.refresh())
+      }
+      expect(events.contains(.lost(.badMemory)), "offset \(offset)")
+      expect(link.borrower.state != .established && link.memory[0x18c] == PoisonReason.badMemory.rawValue)
+      link.owner.start(session: 0x3333)
+      link.settle()
+      expect(link.owner.state == .established && link.borrower.state == .established, "offset \(offset)")
+    }
+  }
+
+  @Test("Spec 2 §6: each side sees what the other says about interrupts")
+  func bells() {
+    for (bell, word) in [
+      (Bell(), 0), (Bell(rings: true, id: nil), 0x8000_0000), (Bell(rings: false, id: 0), 1),
+      (Bell(rings: true, id: .max), 0x8001_0000),
+    ] as [(Bell, UInt32)] {
+      var link = TestLink()
+      link.owner.bell = bell
+      link.establish()
+      expect(link.memory[0x118] == word && link.borrower.peerBell == bell && link.owner.peerBell == Bell())
+    }
+    // Whatever the peer says there.
+    for word in [0x0001_0001, 0x7fff_ffff, 0xffff_ffff] as [UInt32] {
+      var link = TestLink()
+      link.establish()
+      link.memory[0x198] = word
+      expect(link.owner.peerBell.id == nil && link.owner.peerBell.rings == (word >> 31 == 1))
+    }
+  }
+
   @Test("Spec 3 §3: a side that ends its session ends the peer's; its successor begins a new one")
   func close() {
     var link = TestLink()

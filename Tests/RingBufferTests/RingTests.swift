@@ -28,10 +28,12 @@ struct RingTests {
     #expect(sent == 64 * 7)
   }
 
-  @Test("Order is kept through many laps and through the wrap of the position")
-  func order() throws {
+  @Test(
+    "Order is kept through many laps and through the wrap of the position, by the rules of write-combined memory too",
+    arguments: [false, true])
+  func order(isWriteCombined: Bool) throws {
     var generator = SeededGenerator("order")
-    var ring = TestRing(start: 0xffff_ff00)
+    var ring = TestRing(start: 0xffff_ff00, isWriteCombined: isWriteCombined)
     var sent: UInt32 = 0
     var received: UInt32 = 0
     while received < 20_000 {

@@ -8,10 +8,10 @@ final class TestRegion: @unchecked Sendable {
   let memory: UnsafeMutableRawPointer
   let region: SharedRegion
 
-  init(size: Int, fill: UInt8 = 0xa5) {
+  init(size: Int, fill: UInt8 = 0xa5, isWriteCombined: Bool = false) {
     memory = .allocate(byteCount: size, alignment: 4096)
     memory.initializeMemory(as: UInt8.self, repeating: fill, count: size)
-    region = SharedRegion(base: memory, size: size)
+    region = SharedRegion(base: memory, size: size, isWriteCombined: isWriteCombined)
   }
 
   deinit { memory.deallocate() }
@@ -31,8 +31,8 @@ struct TestRing: ~Copyable {
   var message: MessageBuffer
   static let creditOffset = 0
 
-  init(lines: Int = 64, start: UInt32 = 0) {
-    memory = TestRegion(size: 64 + lines * 64)
+  init(lines: Int = 64, start: UInt32 = 0, isWriteCombined: Bool = false) {
+    memory = TestRegion(size: 64 + lines * 64, isWriteCombined: isWriteCombined)
     let credit = memory.region.word(at: Self.creditOffset)
     producer = Producer(memory.region, offset: 64, lineCount: lines, credit: credit)
     consumer = Consumer(memory.region, offset: 64, lineCount: lines, credit: credit)

@@ -4,6 +4,9 @@
 public struct SharedRegion: @unchecked Sendable {
   public let size: Int
 
+  /// What write-combined memory needs is not what the scheduler models.
+  public var needsFences: Bool { false }
+
   public init(size: Int) { self.size = size }
 
   public func word(at offset: Int) -> SharedWord {
@@ -43,5 +46,8 @@ func storeSlots(_ address: UnsafeMutableRawPointer, _ words: UnsafeMutablePointe
 }
 @usableFromInline
 func prefetchForWriting(_ address: UnsafeMutableRawPointer) {}
+
+@usableFromInline
+func combiningFence() {}
 
 public func sleepFence() { Schedule.current.fence() }

@@ -65,18 +65,18 @@ private final class Channel: @unchecked Sendable {
   var borrower: Endpoint
   var executed = false
   var toldNo = false
+  var news: Endpoint.Event?
 
-  init() {
+  init(isEstablished: Bool = true) {
     let layout = try! LinkLayout(size: 0x3000, channels: 1)
     let region = SharedRegion(size: 0x3000)
     owner = Endpoint(region, layout: layout, channel: 0, role: .owner)
     borrower = Endpoint(region, layout: layout, channel: 0, role: .borrower)
     owner.start(session: 1)
     borrower.start(session: 2)
-    while owner.state != .established || borrower.state != .established {
-      _ = owner.refresh()
-      _ = borrower.refresh()
-    }
+    while borrower.state != .acknowledged { _ = borrower.refresh() }
+    while owner.state != .established { _ = owner.refresh() }
+    while isEstablished, borrower.state != .established { _ = borrower.refresh() }
   }
 
   func send() {
@@ -264,4 +264,17 @@ struct InterleavingTests {
   // With buffers there are too many orders; `models/fate.pml` has them.
   @Test("Spec 3 §6: nor when the owner takes up the sender's next session meanwhile")
   func fateAcrossSessions() { fate(.sequential) { _ = $0.owner.refresh() } }
+
+  @Test("Spec 3 §3: a peer that begins again is not taken for one whose memory can't be seen")
+  func patternOfSuccessor() {
+    var news: Set<String> = []
+    expectNoFault(
+      Schedule.explore(
+        .sequential, setUp: { Channel(isEstablished: false) }, { $0.owner.start(session: 9) }, { $0.news = $0.borrower.refresh() },
+        check: {
+          news.insert("\($0.news.map { "\($0)" } ?? "")")
+          return $0.news == .lost(.badMemory) ? "a restart was taken for bad memory" : nil
+        }))
+    #expect(news.count >= 2, "\(news)")
+  }
 }

@@ -1,6 +1,7 @@
 import DeviceTree
 import Foundation
 import Partition
+import RingBuffer
 import TestSupport
 import Testing
 
@@ -46,6 +47,45 @@ struct IvshmemTests {
     opened.mapping.region.word(at: 4096).store(0x1234_5678)
     let other = try OpenLink(link(), override: nil, isExample: false, sysfs: sysfs.path)
     #expect(other.mapping.region.word(at: 4096).load() == 0x1234_5678)
+  }
+
+  @Test("Write-combined memory is another file, and the device tree decides")
+  func writeCombined() throws {
+    let sysfs = try sysfs(bytes: 1 << 16)
+    try sysfs.file("\(device)/resource2_wc", Data(count: 1 << 16))
+    var link = try link()
+    link.mapping = .writeCombined
+    let opened = try OpenLink(link, override: nil, isExample: false, sysfs: sysfs.path)
+    #expect(opened.source.text == "\(sysfs.path)/\(device)/resource2_wc")
+    link.mapping = .cached
+    #expect(
+      sentence { _ = try OpenLink(link, override: nil, isExample: false, sysfs: sysfs.path) }
+        == "\(sysfs.path)/\(device)/resource2 is mapped as device memory, but the device tree's mapping is \"cached\"; name a source of that kind with --memory, or change mapping in both device trees"
+    )
+  }
+
+  @Test("Without a driver its doorbell register rings the peer by the id that the peer states, and this side polls")
+  func rings() throws {
+    let sysfs = try sysfs(bytes: 1 << 16)
+    var link = try link()
+    link.doorbell = .ivshmem
+    let plain = try OpenLink(link, override: nil, isExample: false, sysfs: sysfs.path)
+    #expect(plain.note == "its ivshmem device has no doorbell (ivshmem-plain?): polling instead")
+    try sysfs.file("\(device)/resource0", Data(count: 4096))
+    try sysfs.file("\(device)/resource1", Data(count: 4096))
+    let opened = try OpenLink(link, override: nil, isExample: false, sysfs: sysfs.path)
+    #expect(opened.note == "its ivshmem device is not bound to vfio-pci: it can ring, but polls instead of being rung")
+    var owner = Endpoint(opened.mapping.region, layout: opened.layout, channel: 0, role: .owner)
+    var borrower = Endpoint(opened.mapping.region, layout: opened.layout, channel: 0, role: .borrower)
+    owner.bell = opened.doorbell.bell
+    #expect(owner.bell == Bell(rings: true, id: nil))
+    borrower.bell = Bell(rings: true, id: 0x0102)
+    owner.start(session: 1)
+    borrower.start(session: 2)
+    opened.doorbell.ring(&owner)
+    let registers = try Data(contentsOf: URL(fileURLWithPath: "\(sysfs.path)/\(device)/resource0"))
+    #expect(Array(registers[8..<16]) == [0, 0, 0, 0, 0, 0, 2, 1])
+    #expect(opened.doorbell.pollInterval(owner) == 200_000)
   }
 
   @Test("The host's file of that memory may stand for it")

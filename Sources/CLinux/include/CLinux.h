@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -36,7 +37,9 @@
 #include <asm/termbits.h>
 #undef termios
 #include <linux/futex.h>
+#include <linux/pci_regs.h>
 #include <linux/serial.h>
+#include <linux/vfio.h>
 
 _Static_assert(sizeof(struct termios2) == 44, "termios2");
 _Static_assert(sizeof(off_t) == 8, "off_t: build a 32-bit glibc with -D_FILE_OFFSET_BITS=64");
@@ -70,6 +73,17 @@ static inline void lx_prefetch_for_writing(const void *_Nonnull address) {
   __asm__ volatile("prefetchw %0" : : "m"(*(const char *)address));  // the builtin would be a prefetch for reading
 #else
   __builtin_prefetch(address, 1);
+#endif
+}
+
+/// Orders all stores before it, also those to shared memory that is mapped otherwise, before a store to a device's register.
+static inline void lx_register_fence(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __asm__ volatile("sfence" ::: "memory");
+#elif defined(__aarch64__) || defined(__arm__)
+  __asm__ volatile("dsb st" ::: "memory");
+#elif defined(__riscv)
+  __asm__ volatile("fence iorw, iorw" ::: "memory");
 #endif
 }
 
@@ -174,6 +188,48 @@ static inline void *_Nullable lx_map(int fd, uint64_t offset, size_t size) {
   return p == MAP_FAILED ? 0 : p;
 }
 
+static inline uint64_t lx_page_size(void) { return (uint64_t)sysconf(_SC_PAGESIZE); }
+
+/// What the symbolic link `path` says, without a 0 at its end. Its length, or -1.
+static inline ssize_t lx_readlink(const char *_Nonnull path, char *_Nonnull text, size_t size) { return readlink(path, text, size); }
+
+// ---- VFIO: a PCI device of this process alone (linux/vfio.h) -------------------------------------------------------------
+
+/// Puts `group` into `container`, with the kind of IOMMU that it has, and opens its device with this PCI address. A file descriptor.
+static inline int lx_vfio_open(int container, int group, int has_iommu, const char *_Nonnull address) {
+  if (ioctl(group, VFIO_GROUP_SET_CONTAINER, &container) != 0) return -1;
+  if (ioctl(container, VFIO_SET_IOMMU, has_iommu ? VFIO_TYPE1_IOMMU : VFIO_NOIOMMU_IOMMU) != 0) return -1;
+  return ioctl(group, VFIO_GROUP_GET_DEVICE_FD, address);
+}
+/// Where in the device's file region `index` is; its size, 0 when there is none.
+static inline uint64_t lx_vfio_region(int device, uint32_t index, uint64_t *_Nonnull offset) {
+  struct vfio_region_info info = {.argsz = sizeof info, .index = index};
+  if (ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &info) != 0) return 0;
+  *offset = info.offset;
+  return info.size;
+}
+/// The device's first MSI-X interrupt makes `event` readable.
+static inline int lx_vfio_interrupt(int device, int event) {
+  union { struct vfio_irq_set set; char room[sizeof(struct vfio_irq_set) + sizeof(int32_t)]; } u;
+  memset(&u, 0, sizeof u);
+  u.set.argsz = sizeof u.room;
+  u.set.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+  u.set.index = VFIO_PCI_MSIX_IRQ_INDEX;
+  u.set.count = 1;
+  int32_t number = event;
+  memcpy(u.room + sizeof(struct vfio_irq_set), &number, sizeof number);
+  return ioctl(device, VFIO_DEVICE_SET_IRQS, &u.set);
+}
+/// Switches the device's memory on, and bus mastering, without which there are no MSI-X interrupts.
+static inline int lx_vfio_enable(int device) {
+  uint64_t offset = 0;
+  uint16_t command = 0;
+  if (lx_vfio_region(device, VFIO_PCI_CONFIG_REGION_INDEX, &offset) == 0) return -1;
+  if (pread(device, &command, sizeof command, (off_t)offset + PCI_COMMAND) != sizeof command) return -1;
+  command |= PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
+  return pwrite(device, &command, sizeof command, (off_t)offset + PCI_COMMAND) == sizeof command ? 0 : -1;
+}
+
 // ---- Futex: not private, so that it works between processes (futex(2)) ---------------------------------------------------
 
 static inline int lx_futex_wake(const void *_Nonnull word) {
@@ -230,6 +286,13 @@ static inline int lx_epoll_wait(int epoll, struct lx_event *_Nonnull events, uin
     count = epoll_wait(epoll, found, lx_event_limit, (int)((ns + 999999) / 1000000));
   for (int i = 0; i < count; i++) events[i] = (struct lx_event){found[i].data.u64, found[i].events};
   return count;
+}
+
+/// Whether `fd` is readable, or becomes so within `ns`. May return early.
+static inline int lx_wait_readable(int fd, uint64_t ns) {
+  struct pollfd p = {.fd = fd, .events = POLLIN};
+  struct timespec t = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+  return ppoll(&p, 1, &t, 0) == 1;
 }
 
 static inline int lx_epoll(void) { return epoll_create1(EPOLL_CLOEXEC); }
