@@ -1,7 +1,9 @@
 """Boots two guests and looks at what they do to each other. Run by Tests/Guests/check, which prepares what this needs."""
 
+import array
 import atexit
 import collections
+import itertools
 import os
 import queue
 import random
@@ -48,25 +50,27 @@ class Board:
     def __init__(self, name, work):
         self.name, self.work = name, work
         self.shared = f"/dev/shm/guestbroker-guests-{os.getpid()}"
-        self.arch = {"virt": "arm64", "vexpress-a9": "armhf", "q35": "amd64"}[name]
+        self.arch = {"virt": "arm64", "virt-ivshmem": "arm64", "vexpress-a9": "armhf", "q35": "amd64"}[name]
         # Shared memory that no link uses.
         self.spare = {"virt": "/dev/mem 0x4f100000", "vexpress-a9": "/dev/mem 0x6f100000",
-                      "q35": "/sys/bus/pci/devices/0000:00:06.0/resource2 0xfff000"}[name]
+                      "q35": "/sys/bus/pci/devices/0000:00:06.0/resource2 0xfff000"}.get(name)
         # The kernel of a PC has no tree: the programs are told of ours, and of the device behind the export.
         self.has_tree = name != "q35"
         self.tree = "" if self.has_tree else "/trees/guest.dtb"
         self.options = "" if self.has_tree else f" --device-tree {self.tree}"
         self.binding = "" if self.has_tree else " --bind uart2=/dev/ttyS1"
-        self.uart = {"virt": "/pcie@10000000/serial@5,0",
+        self.uart = {"virt": "/pcie@10000000/serial@5,0", "virt-ivshmem": "/pcie@10000000/serial@5,0",
                      "vexpress-a9": "/bus@40000000/motherboard-bus@40000000/iofpga@7,00000000/uart@b000"}.get(name)
         # A device of the board that guest2's tree has as reserved, by the kernel's name for it.
-        self.reserved = {"virt": "9010000.pl031", "vexpress-a9": "1000b000.uart"}.get(name)
+        self.reserved = {"virt": "9010000.pl031", "virt-ivshmem": "9010000.pl031", "vexpress-a9": "1000b000.uart"}.get(name)
         self.kernel_root = f"{TOP}/.build-guests/{self.arch}/linux"
         self.kernel = first(f"{self.kernel_root}/boot", "vmlinuz-")
         with open(self.shared, "wb") as file:
             file.truncate(16 * MIB)
         self.make_trees()
         self.make_initrds()
+        if name == "virt-ivshmem":
+            IvshmemServer(f"{work}/ivshmem", self.shared)
         if name == "vexpress-a9":
             run("cc", "-shared", "-fPIC", "-O2", "-o", f"{work}/splice.so", f"{HERE}/splice.c", "-ldl")
 
@@ -79,7 +83,9 @@ class Board:
         uart = ["-chardev", f"socket,id=uart2,path={self.work}/uart2,server=on,wait=off"] if guest == 1 else []
         environment = {"QEMU_AUDIO_DRV": "none"}
         words = "quiet rdinit=/init" + words
-        if self.name == "virt":
+        if self.name.startswith("virt"):
+            if self.name == "virt-ivshmem":
+                words += " vfio"
             line = self.virt() + common + ["-append", f"console=ttyAMA0 numa=off {words}"]
             if guest == 1:
                 line += uart + ["-device", "pci-serial,addr=5,chardev=uart2"]
@@ -97,7 +103,12 @@ class Board:
         return line + ["-dtb", f"{self.work}/guest{guest}.dtb"], environment
 
     def virt(self, options=""):
-        """The shared file is the memory of a second NUMA node, and so at the end of the guest's memory."""
+        """The shared file is the memory of a second NUMA node, and so at the end of the guest's memory; or a PCI device, which
+        takes interrupts with an IOMMU."""
+        if self.name == "virt-ivshmem":
+            return ["qemu-system-aarch64", "-M", "virt,gic-version=3,highmem=off,iommu=smmuv3" + options, "-cpu", "cortex-a57",
+                    "-nodefaults", "-chardev", f"socket,id=ivshmem,path={self.work}/ivshmem",
+                    "-device", "ivshmem-doorbell,vectors=1,chardev=ivshmem,addr=6"]
         return ["qemu-system-aarch64", "-M", "virt,gic-version=2,highmem=off" + options, "-cpu", "cortex-a57", "-nodefaults",
                 "-object", "memory-backend-ram,id=m0,size=240M", "-numa", "node,memdev=m0",
                 "-object", f"memory-backend-file,id=m1,size=16M,share=on,mem-path={self.shared}", "-numa", "node,memdev=m1"]
@@ -105,7 +116,10 @@ class Board:
     def make_trees(self):
         base = f"{self.work}/base.dtb"
         source = ""
-        if self.name == "virt":
+        if self.name == "virt-ivshmem":
+            run("qemu-system-aarch64", "-M", f"virt,gic-version=3,highmem=off,iommu=smmuv3,dumpdtb={base}", "-cpu", "cortex-a57",
+                "-nodefaults", "-m", "256M", "-smp", "1,maxcpus=2", "-display", "none")
+        elif self.name == "virt":
             run(*self.virt(f",dumpdtb={base}"), "-m", "256M", "-smp", "1,maxcpus=2", "-display", "none")
         elif self.name == "vexpress-a9":
             found = [os.path.join(folder, "vexpress-v2p-ca9.dtb") for folder, _, files in os.walk(self.kernel_root)
@@ -131,6 +145,12 @@ class Board:
             shutil.copy(f"{HERE}/init", f"{root}/init")
             for program in ["guestagent", "brokerd", "guestprobe"]:
                 shutil.copy(f"{TOP}/.build-guest/{self.arch}/bin/{program}", f"{root}/bin/{program}")
+            os.makedirs(f"{root}/modules")
+            if self.name == "virt-ivshmem":
+                for folder, _, files in os.walk(self.kernel_root):
+                    for name in files:
+                        if name.startswith("vfio"):
+                            shutil.copy(f"{folder}/{name}", f"{root}/modules/")
             for tree in ["reserved", "missing"]:
                 shutil.copy(f"{self.work}/{tree}.dtb", f"{root}/trees/")
             shutil.copy(f"{self.work}/guest{guest}.dtb", f"{root}/trees/guest.dtb")
@@ -140,6 +160,52 @@ class Board:
                 open(f"{root}/trees/owner", "w").close()
             with open(f"{self.work}/initrd{guest}", "wb") as file:
                 subprocess.run("find . | cpio --quiet -o -H newc -R 0:0", shell=True, cwd=root, stdout=file, check=True)
+
+
+class IvshmemServer:
+    """What connects the doorbells of ivshmem devices (QEMU, docs/specs/ivshmem-spec.txt): each gets an id, the memory, and an eventfd
+    for each peer, itself last. One vector each."""
+
+    def __init__(self, path, shared):
+        self.memory = os.open(shared, os.O_RDWR)
+        self.peers = {}
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(path)
+        self.socket.listen()
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        for number in itertools.count():
+            peer, _ = self.socket.accept()
+            bell = os.eventfd(0, os.EFD_NONBLOCK)
+            self.tell(peer, 0)
+            self.tell(peer, number)
+            self.tell(peer, -1, self.memory)
+            for other, (connection, its_bell) in list(self.peers.items()):
+                self.tell(connection, number, bell)
+                self.tell(peer, other, its_bell)
+            self.tell(peer, number, bell)
+            self.peers[number] = (peer, bell)
+            threading.Thread(target=self.watch, args=(number,), daemon=True).start()
+
+    def watch(self, number):
+        peer, bell = self.peers[number]
+        try:
+            peer.recv(1)  # says nothing: it has gone
+        except OSError:
+            pass
+        del self.peers[number]
+        os.close(bell)
+        peer.close()
+        for connection, _ in list(self.peers.values()):
+            self.tell(connection, number)
+
+    def tell(self, peer, number, descriptor=None):
+        rights = [] if descriptor is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
+        try:
+            peer.sendmsg([number.to_bytes(8, "little", signed=True)], rights)
+        except OSError:
+            pass  # its watch sees that
 
 
 class Guest:
@@ -313,6 +379,16 @@ def look(board, one, two):
     passed("guest2's kernel has no uart2, and binds no driver to what is reserved in its tree")
 
 
+def latency(board, one, two):
+    one.send(f"guestprobe line {board.spare} second 20000 &")
+    raw = two.expect(f"guestprobe line {board.spare} first 20000", 0, r"mean \d+ p50 \d+ ns", 120)
+    broker = two.expect(f"guestagent ping --count 20000 --interval 0 --json{board.options}", 0, "mean_ns", 120)
+    numbers = [int(re.search(r"mean (\d+)", raw)[1]), int(re.search(r'"mean_ns":(\d+)', broker)[1]),
+               int(re.search(r"p50 (\d+)", raw)[1]), int(re.search(r'"p50_ns":(\d+)', broker)[1])]
+    say("round trip between the guests: mean {1} ns, {2:.2f} times the raw line's {0}; p50 {4} ns, {5:.2f} times {3}".format(
+        *numbers[:2], numbers[1] / max(1, numbers[0]), *numbers[2:], numbers[3] / max(1, numbers[2])))
+
+
 def tour(board, one, two, wire):
     """Each step on two guests that are up."""
     def agent(words):
@@ -335,18 +411,17 @@ def tour(board, one, two, wire):
     two.expect(agent("uart read uart2 -n 8 --timeout 5s"), 0, "and back")
     passed("what the host typed on uart2 came out in guest2")
 
-    one.send(f"guestprobe line {board.spare} second 20000 &")
-    raw = two.expect(f"guestprobe line {board.spare} first 20000", 0, r"mean \d+ p50 \d+ ns", 120)
-    broker = two.expect(agent("ping --count 20000 --interval 0 --json"), 0, "mean_ns", 120)
-    numbers = [int(re.search(r"mean (\d+)", raw)[1]), int(re.search(r'"mean_ns":(\d+)', broker)[1]),
-               int(re.search(r"p50 (\d+)", raw)[1]), int(re.search(r'"p50_ns":(\d+)', broker)[1])]
-    say("round trip between the guests: mean {1} ns, {2:.2f} times the raw line's {0}; p50 {4} ns, {5:.2f} times {3}".format(
-        *numbers[:2], numbers[1] / max(1, numbers[0]), *numbers[2:], numbers[3] / max(1, numbers[2])))
-
+    if board.spare:
+        latency(board, one, two)
+    else:
+        check("polling" not in one.run("cat /tmp/brokerd")[1], "brokerd polls", "interrupts")
+        asleep = two.expect(agent("ping --count 50 --interval 20ms --json"), 0, "p50_ns", 60)
+        say(f"round trip with both asleep, by interrupts: p50 {int(re.search(r'p50_ns.:([0-9]+)', asleep)[1]) / 1000:.0f} µs")
+        passed("interrupts wake both sides")
     one.send("read a b c d e f g h i j k l m u s rest </proc/$(pidof brokerd)/stat; sleep 10; "
              "read a b c d e f g h i j k l m v t rest </proc/$(pidof brokerd)/stat; echo @@idle $((v + t - u - s))")
     _, found = one.until(r"@@idle (\d+)", 60)
-    say(f"brokerd at idle: {int(found[1]) / 10:.1f} % of guest1's processor (poll of 200 µs)")
+    say(f"brokerd at idle: {int(found[1]) / 10:.1f} % of guest1's processor ({'poll of 200 µs' if board.spare else 'interrupts'})")
 
     pid = one.run("pidof brokerd")[1]
     two.kill()
@@ -504,7 +579,7 @@ def main():
             options[word[2:]] = int(words.pop(0))
         elif word == "--prepare":
             options["prepare"] = True
-        elif word in ("virt", "vexpress-a9", "q35"):
+        elif word in ("virt", "virt-ivshmem", "vexpress-a9", "q35"):
             boards.append(word)
         else:
             sys.exit(f"Tests/Guests/check: {word} is unknown or lacks its number; see --help")
