@@ -41,7 +41,7 @@ public struct Node: Sendable {
 
   public var propertyNames: [String] { records.map { String(decoding: tree.slice($0.name), as: UTF8.self) } }
 
-  private var records: ArraySlice<PropertyRecord> {
+  var records: ArraySlice<PropertyRecord> {
     tree.properties[Int(record.firstProperty)..<Int(record.firstProperty) + Int(record.propertyCount)]
   }
 
