@@ -15,14 +15,21 @@ public final class DeviceTree: Sendable {
   /// In the order of the tree, parents before their children; the root is first.
   let nodes: [NodeRecord]
   let properties: [PropertyRecord]
+  /// Memory that a blob's reservation block says is taken. A directory has none.
+  public let reservations: [AddressRange]
+  /// The processor that a blob says the machine starts on. 0 for a directory.
+  public let bootCPU: UInt32
 
   private init(_ records: Records) {
     bytes = records.bytes
     nodes = records.nodes
     properties = records.properties
+    reservations = records.reservations
+    bootCPU = records.bootCPU
   }
 
-  /// Reads a flattened tree (Devicetree Specification, chapter 5), format version 16 or 17.
+  /// Reads a flattened tree (Devicetree Specification, chapter 5), format version 16 or 17. An overlay is refused: what it says
+  /// is only true together with its base.
   public convenience init(blob: [UInt8]) throws(DeviceTreeError) { self.init(try Records(blob: blob)) }
 
   /// Reads what Linux shows at /proc/device-tree: a directory for each node, a file for each property.
@@ -51,6 +58,10 @@ public final class DeviceTree: Sendable {
   func slice(_ extent: Extent) -> ArraySlice<UInt8> {
     bytes[Int(extent.start)..<Int(extent.start) + Int(extent.count)]
   }
+
+  func has(_ extent: Extent, _ text: String) -> Bool {
+    Int(extent.count) == text.utf8.count && slice(extent).elementsEqual(text.utf8)
+  }
 }
 
 /// A tree that is being read.
@@ -58,6 +69,8 @@ struct Records {
   var bytes: [UInt8] = []
   var nodes: [NodeRecord] = []
   var properties: [PropertyRecord] = []
+  var reservations: [AddressRange] = []
+  var bootCPU: UInt32 = 0
 
   /// Adds a node behind its last sibling. Returns its index.
   mutating func addNode(name: Extent, parent: Int32, after sibling: Int32) -> Int32 {
@@ -70,6 +83,28 @@ struct Records {
     }
     return index
   }
+
+  func path(of node: Int32) -> String { nodePath(Int(node), nodes, bytes) }
+}
+
+/// From the root: "/soc/serial@7e201000". Bytes that no node's name has show as '?'.
+func nodePath(_ node: Int, _ nodes: [NodeRecord], _ bytes: [UInt8]) -> String {
+  var names: [Extent] = []
+  var node = node
+  // Parents come before their children, so that this ends.
+  while node >= 0, nodes[node].parent >= 0 {
+    names.append(nodes[node].name)
+    node = Int(nodes[node].parent)
+  }
+  if names.isEmpty { return "/" }
+  var path: [UInt8] = []
+  for name in names.reversed() {
+    path.append(0x2f)
+    for byte in bytes[Int(name.start)..<Int(name.start) + Int(name.count)] {
+      path.append(byte > 0x20 && byte < 0x7f && byte != 0x2f ? byte : 0x3f)
+    }
+  }
+  return String(decoding: path, as: UTF8.self)
 }
 
 /// Some of a tree's bytes.
@@ -93,6 +128,8 @@ struct PropertyRecord {
 }
 
 /// Why bytes are no device tree. `text` is a clause for behind the file's name.
+///
+/// Offsets are those in a blob, nil in a directory. Paths are those of the innermost node that is known, empty in the header.
 public enum DeviceTreeError: Error, Equatable, Sendable {
   case unreadable(Errno)
   /// More than `DeviceTree.maximumSize`.
@@ -101,27 +138,43 @@ public enum DeviceTreeError: Error, Equatable, Sendable {
   case notADeviceTree
   /// Neither 17 nor compatible with 16.
   case unsupportedVersion(UInt32)
+  /// What changes another tree, and is none itself.
+  case overlay
   /// Something reaches beyond the end, or beyond the size that the header states.
-  case truncated(offset: Int)
+  case truncated(offset: Int, path: String)
+  /// Two blocks of the blob lie over each other.
+  case overlap(offset: Int)
   /// A token that is none, or not here.
-  case badToken(UInt32, offset: Int)
+  case badToken(UInt32, offset: Int, path: String)
   /// A name that is not terminated, too long, or outside the strings block.
-  case badString(offset: Int)
+  case badString(offset: Int?, path: String)
+  /// A property or a child of a node that has another one of that name.
+  case duplicate(offset: Int, path: String)
   /// Nodes nested beyond `DeviceTree.maximumDepth`.
-  case tooDeep(offset: Int)
+  case tooDeep(offset: Int?, path: String)
 
   public var text: String {
-    func hex(_ offset: Int) -> String { "0x\(String(offset, radix: 16))" }
+    func inside(_ path: String) -> String { path.utf8.isEmpty ? "" : " in \(path)" }
+    func at(_ offset: Int?) -> String {
+      guard let offset else { return "" }
+      return " at offset 0x\(String(offset, radix: 16))"
+    }
     return switch self {
     case .unreadable(let errno): "cannot be read: \(errno.text)"
     case .tooLarge: "is larger than \(DeviceTree.maximumSize >> 20) MiB, which no device tree is"
     case .notADeviceTree: "is not a flattened device tree (no 0xd00dfeed at its start); compile it with dtc"
     case .unsupportedVersion(let version): "has format version \(version); versions 16 and 17 can be read"
-    case .truncated(let offset): "is truncated: what offset \(hex(offset)) refers to is missing"
-    case .badToken(let token, let offset): "is damaged: unexpected token \(token) at offset \(hex(offset))"
-    case .badString(let offset):
-      "is damaged: the name at offset \(hex(offset)) is outside its block, not terminated or too long"
-    case .tooDeep(let offset): "is damaged: nodes nested deeper than \(DeviceTree.maximumDepth) at offset \(hex(offset))"
+    case .overlay:
+      "is an overlay, not a whole tree: apply it to its base with fdtoverlay (-i BASE.dtb -o WHOLE.dtb OVERLAY.dtbo) and give what comes out"
+    case .truncated(let offset, let path):
+      "is truncated\(inside(path)): what offset 0x\(String(offset, radix: 16)) refers to is missing"
+    case .overlap(let offset): "is damaged: the block that offset 0x\(String(offset, radix: 16)) names lies over another one"
+    case .badToken(let token, let offset, let path): "is damaged\(inside(path)): unexpected token \(token)\(at(offset))"
+    case .badString(let offset, let path):
+      "is damaged\(inside(path)): the name\(at(offset)) is outside its block, not terminated or too long"
+    case .duplicate(let offset, let path): "is damaged\(inside(path)): a second property or node of the same name\(at(offset))"
+    case .tooDeep(let offset, let path):
+      "is damaged\(inside(path)): nodes nested deeper than \(DeviceTree.maximumDepth)\(at(offset))"
     }
   }
 }

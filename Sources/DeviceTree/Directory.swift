@@ -11,7 +11,7 @@ extension Records {
     var pending: [(path: String, node: Int32, depth: Int)] = [(directory, 0, 1)]
     var entries = 0
     while let (path, node, depth) = pending.popLast() {
-      guard depth <= DeviceTree.maximumDepth else { throw .tooDeep(offset: bytes.count) }
+      guard depth <= DeviceTree.maximumDepth else { throw .tooDeep(offset: nil, path: self.path(of: node)) }
       let names: [String]
       do throws(Errno) {
         names = try listDirectory(path, limit: Self.maximumEntries).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
@@ -23,7 +23,7 @@ extension Records {
       nodes[Int(node)].firstProperty = Int32(properties.count)
       var children: [String] = []
       for name in names {
-        guard name.utf8.count <= BlobReader.maximumName else { throw .badString(offset: bytes.count) }
+        guard name.utf8.count <= Self.maximumName else { throw .badString(offset: nil, path: self.path(of: node)) }
         let file = "\(path)/\(name)"
         switch fileKind(file) {
         case .directory: children.append(name)

@@ -1,110 +1,339 @@
 import Linux
 
 extension Records {
-  init(blob: [UInt8]) throws(DeviceTreeError) {
-    guard blob.count <= DeviceTree.maximumSize else { throw .tooLarge }
-    let header = BlobReader(bytes: blob, end: blob.count)
-    guard let magic = header.word(at: 0), magic == 0xd00d_feed else { throw .notADeviceTree }
-    guard
-      let totalSize = header.word(at: 4), let structure = header.word(at: 8), let strings = header.word(at: 12),
-      let version = header.word(at: 20), let compatible = header.word(at: 24), let stringsSize = header.word(at: 32)
-    else { throw .truncated(offset: 0) }
-    guard version >= 16, compatible <= 17 else { throw .unsupportedVersion(version) }
-    guard totalSize <= UInt32(blob.count) else { throw .truncated(offset: 4) }
-    let size = Int(totalSize)
-    guard structure <= totalSize, structure % 4 == 0 else { throw .truncated(offset: 8) }
-    guard strings <= totalSize, stringsSize <= totalSize - strings else { throw .truncated(offset: 12) }
-    var end = size
-    if version >= 17 {
-      guard let structureSize = header.word(at: 36), structureSize <= totalSize - structure else {
-        throw .truncated(offset: 36)
-      }
-      end = Int(structure) + Int(structureSize)
-    }
-    bytes = blob
-    try readStructure(
-      BlobReader(bytes: blob, end: end), from: Int(structure),
-      strings: BlobReader(bytes: blob, end: Int(strings) + Int(stringsSize)), stringsStart: Int(strings))
-  }
-
-  private mutating func readStructure(
-    _ reader: BlobReader, from start: Int, strings: BlobReader, stringsStart: Int
-  ) throws(DeviceTreeError) {
-    var offset = start
-    /// The nodes that are open, outermost first, and each one's newest child.
-    var open: [(node: Int32, lastChild: Int32)] = []
-    while true {
-      guard let token = reader.word(at: offset) else { throw .truncated(offset: offset) }
-      let place = offset
-      offset += 4
-      switch token {
-      case 1:  // FDT_BEGIN_NODE
-        guard open.count < DeviceTree.maximumDepth else { throw .tooDeep(offset: place) }
-        // One root only.
-        guard !open.isEmpty || nodes.isEmpty else { throw .badToken(token, offset: place) }
-        guard let name = reader.string(at: offset) else { throw .badString(offset: offset) }
-        offset = aligned(offset + Int(name.count) + 1)
-        let index = addNode(name: name, parent: open.last?.node ?? -1, after: open.last?.lastChild ?? -1)
-        if !open.isEmpty { open[open.count - 1].lastChild = index }
-        open.append((index, -1))
-      case 2:  // FDT_END_NODE
-        guard open.popLast() != nil else { throw .badToken(token, offset: place) }
-      case 3:  // FDT_PROP
-        // Properties come before child nodes, so that they stand together.
-        guard let (node, lastChild) = open.last, lastChild == -1 else { throw .badToken(token, offset: place) }
-        guard let count = reader.word(at: offset), let nameOffset = reader.word(at: offset + 4) else {
-          throw .truncated(offset: offset)
-        }
-        offset += 8
-        guard count <= UInt32(DeviceTree.maximumSize), reader.has(Int(count), at: offset) else {
-          throw .truncated(offset: offset)
-        }
-        guard nameOffset <= UInt32(DeviceTree.maximumSize), let name = strings.string(at: stringsStart + Int(nameOffset)) else {
-          throw .badString(offset: offset - 4)
-        }
-        properties.append(
-          PropertyRecord(name: name, value: Extent(start: Int32(offset), count: Int32(count))))
-        nodes[Int(node)].propertyCount += 1
-        offset = aligned(offset + Int(count))
-      case 4:  // FDT_NOP
-        continue
-      case 9:  // FDT_END
-        guard open.isEmpty, !nodes.isEmpty else { throw .badToken(token, offset: place) }
-        return
-      default:
-        throw .badToken(token, offset: place)
-      }
-    }
-  }
-
-  /// Offsets are at most `maximumSize` and a little, so that this can't overflow.
-  private func aligned(_ offset: Int) -> Int { (offset + 3) & ~3 }
-}
-
-/// Reads big-endian words and strings out of a blob, as far as `end`.
-struct BlobReader {
-  let bytes: [UInt8]
-  let end: Int
   /// The longest name: longer than the specification's 31 characters, since Linux doesn't mind.
   static var maximumName: Int { 255 }
 
-  func has(_ count: Int, at offset: Int) -> Bool { offset >= 0 && offset <= end && count <= end - offset }
+  init(blob: [UInt8]) throws(DeviceTreeError) {
+    guard blob.count <= DeviceTree.maximumSize else { throw .tooLarge }
+    bytes = blob
+    // SAFETY: an array's own bytes, for as long as this parameter lives.
+    let span = unsafe blob.span.bytes
+    func header(_ offset: Int) -> UInt32? { blob.count >= offset + 4 ? word(span, at: offset) : nil }
+    guard let magic = header(0), magic == 0xd00d_feed else { throw .notADeviceTree }
+    guard
+      let totalSize = header(4), let structure = header(8), let strings = header(12), let reservations = header(16),
+      let version = header(20), let compatible = header(24), let bootCPU = header(28), let stringsSize = header(32)
+    else { throw .truncated(offset: 0, path: "") }
+    guard version >= 16, compatible <= 17 else { throw .unsupportedVersion(version) }
+    guard totalSize <= UInt32(blob.count) else { throw .truncated(offset: 4, path: "") }
+    guard structure <= totalSize, structure % 4 == 0 else { throw .truncated(offset: 8, path: "") }
+    guard strings <= totalSize, stringsSize <= totalSize - strings else { throw .truncated(offset: 12, path: "") }
+    guard reservations <= totalSize else { throw .truncated(offset: 16, path: "") }
+    var end = Int(totalSize)
+    if version >= 17 {
+      guard let structureSize = header(36), structureSize <= totalSize - structure else {
+        throw .truncated(offset: 36, path: "")
+      }
+      end = Int(structure) + Int(structureSize)
+    }
+    self.bootCPU = bootCPU
+    let reservationsEnd = try readReservations(span, from: Int(reservations), end: Int(totalSize))
+    let stringsEnd = Int(strings) + Int(stringsSize)
+    var reader = StructureReader(
+      end: end, stringsStart: Int(strings), stringsEnd: stringsEnd, offset: Int(structure))
+    try reader.read(span, into: &self)
+    if version < 17 { end = reader.offset }
 
-  func word(at offset: Int) -> UInt32? {
-    guard has(4, at: offset) else { return nil }
-    return bigEndianWord(bytes, at: offset)
+    let blocks: [(start: Int, end: Int, field: Int)] = [
+      (0, version >= 17 ? 40 : 36, 0), (Int(structure), end, 8), (Int(strings), stringsEnd, 12),
+      (Int(reservations), reservationsEnd, 16),
+    ]
+    for (index, block) in blocks.enumerated() {
+      for other in blocks[..<index] where max(block.start, other.start) < min(block.end, other.end) {
+        throw .overlap(offset: block.field)
+      }
+    }
   }
 
-  /// A string up to its terminating 0.
-  func string(at offset: Int) -> Extent? {
-    guard offset >= 0, offset < end else { return nil }
-    var place = offset
-    while place < end, place - offset <= Self.maximumName {
-      if bytes[place] == 0 { return Extent(start: Int32(offset), count: Int32(place - offset)) }
-      place += 1
+  /// Returns where the block ends, behind the entry of size 0.
+  private mutating func readReservations(_ span: RawSpan, from start: Int, end: Int) throws(DeviceTreeError) -> Int {
+    var offset = start
+    while true {
+      guard end - offset >= 16 else { throw .truncated(offset: 16, path: "") }
+      func number(_ offset: Int) -> UInt64 { UInt64(word(span, at: offset)) << 32 | UInt64(word(span, at: offset + 4)) }
+      let range = AddressRange(address: number(offset), size: number(offset + 8))
+      offset += 16
+      if range.size == 0 { return offset }
+      reservations.append(range)
+    }
+  }
+}
+
+/// Reads the structure block.
+private struct StructureReader {
+  /// Where the structure block ends at the latest, and the strings. All offsets are at most `DeviceTree.maximumSize` and a little.
+  let end: Int
+  let stringsStart: Int
+  let stringsEnd: Int
+  var offset: Int
+
+  /// A node that is open.
+  struct Open {
+    var node: Int32
+    var lastChild: Int32 = -1
+    var children = 0
+    /// A bit for each child's name: two children whose bits differ have different names.
+    var marks: UInt64 = 0
+  }
+
+  /// So many names are compared with each other one by one, more are sorted first.
+  static var few: Int { 16 }
+
+  mutating func read(_ span: RawSpan, into records: inout Records) throws(DeviceTreeError) {
+    // Locals: the compiler keeps them in registers.
+    let end = self.end
+    let stringsStart = self.stringsStart
+    let stringsEnd = self.stringsEnd
+    let stringsSize = UInt32(truncatingIfNeeded: stringsEnd - stringsStart)
+    var offset = self.offset
+    var nodes: [NodeRecord] = []
+    var properties: [PropertyRecord] = []
+    // What most trees need; growing costs a copy.
+    nodes.reserveCapacity((end - offset) / 64)
+    properties.reserveCapacity((end - offset) / 24)
+    var open: [Open] = []
+    open.reserveCapacity(DeviceTree.maximumDepth)
+    var current = Open(node: -1)
+    /// Of the current node: where its properties begin, and a bit for each one's name.
+    var firstProperty = 0
+    var marks: UInt64 = 0
+    /// Nodes with so many children, or properties, that they are compared at the end.
+    var crowded: [Int32] = []
+
+    func path() -> String { nodePath(Int(current.node), nodes, records.bytes) }
+
+    while true {
+      guard end - offset >= 4 else { throw .truncated(offset: offset, path: path()) }
+      let token = word(span, at: offset)
+      let place = offset
+      offset += 4
+      switch token {
+      case 3:  // FDT_PROP
+        // Properties come before child nodes, so that they stand together.
+        guard current.node >= 0, current.lastChild < 0 else { throw .badToken(token, offset: place, path: path()) }
+        guard end - offset >= 8 else { throw .truncated(offset: offset, path: path()) }
+        let count = word(span, at: offset)
+        let nameOffset = word(span, at: offset + 4)
+        offset += 8
+        guard count <= UInt32(truncatingIfNeeded: end - offset) else { throw .truncated(offset: offset, path: path()) }
+        guard nameOffset < stringsSize, let name = string(span, at: stringsStart + Int(nameOffset), end: stringsEnd) else {
+          throw .badString(offset: offset - 4, path: path())
+        }
+        let size = properties.count - firstProperty
+        if size < Self.few {
+          let mark = name.mark
+          if marks & mark != 0, properties[firstProperty...].contains(where: { same(span, $0.name, name.extent) }) {
+            throw .duplicate(offset: place, path: path())
+          }
+          marks |= mark
+        } else if size == Self.few {
+          crowded.append(current.node)
+        }
+        properties.append(
+          PropertyRecord(name: name.extent, value: Extent(start: Int32(offset), count: Int32(truncatingIfNeeded: count))))
+        offset = (offset + Int(count) + 3) & ~3
+      case 1:  // FDT_BEGIN_NODE
+        guard open.count < DeviceTree.maximumDepth else { throw .tooDeep(offset: place, path: path()) }
+        // One root only.
+        guard current.node >= 0 || nodes.isEmpty else { throw .badToken(token, offset: place, path: path()) }
+        guard let name = string(span, at: offset, end: end) else { throw .badString(offset: offset, path: path()) }
+        let index = Int32(truncatingIfNeeded: nodes.count)
+        if current.node >= 0 {
+          if current.lastChild < 0 {
+            nodes[Int(current.node)].propertyCount = Int32(truncatingIfNeeded: properties.count - firstProperty)
+            nodes[Int(current.node)].firstChild = index
+          } else {
+            nodes[Int(current.lastChild)].nextSibling = index
+          }
+          if current.children < Self.few {
+            if current.marks & name.mark != 0 {
+              var sibling = nodes[Int(current.node)].firstChild
+              while sibling >= 0, sibling != index {
+                if same(span, nodes[Int(sibling)].name, name.extent) { throw .duplicate(offset: place, path: path()) }
+                sibling = nodes[Int(sibling)].nextSibling
+              }
+            }
+            current.marks |= name.mark
+          } else if current.children == Self.few {
+            crowded.append(current.node)
+          }
+          current.children += 1
+          current.lastChild = index
+          if open.count <= 2, isOverlay(span, name.extent, depth: open.count) { throw .overlay }
+        }
+        offset = (offset + Int(name.extent.count) + 4) & ~3
+        nodes.append(
+          NodeRecord(name: name.extent, parent: current.node, firstProperty: Int32(truncatingIfNeeded: properties.count)))
+        open.append(current)
+        current = Open(node: index)
+        firstProperty = properties.count
+        marks = 0
+      case 2:  // FDT_END_NODE
+        guard current.node >= 0, let parent = open.popLast() else { throw .badToken(token, offset: place, path: path()) }
+        if current.lastChild < 0 {
+          nodes[Int(current.node)].propertyCount = Int32(truncatingIfNeeded: properties.count - firstProperty)
+        }
+        current = parent
+      case 4:  // FDT_NOP
+        continue
+      case 9:  // FDT_END
+        guard current.node < 0, !nodes.isEmpty else { throw .badToken(token, offset: place, path: path()) }
+        self.offset = offset
+        records.nodes = nodes
+        records.properties = properties
+        for node in crowded { try compareNames(of: node, span, records) }
+        return
+      default:
+        throw .badToken(token, offset: place, path: path())
+      }
+    }
+  }
+
+  /// Whether it is a node that overlays have, and whole trees don't.
+  private func isOverlay(_ span: RawSpan, _ name: Extent, depth: Int) -> Bool {
+    func has(_ text: StaticString) -> Bool {
+      Int(name.count) == text.utf8CodeUnitCount
+        && (0..<text.utf8CodeUnitCount).allSatisfy { index in
+          // SAFETY: `index` is below the length of either.
+          unsafe text.utf8Start[index] == byte(span, at: Int(name.start) + index)
+        }
+    }
+    return depth == 1 && has("__fixups__") || depth == 2 && has("__overlay__")
+  }
+
+  /// Finds two properties, or two children, of a name, by sorting.
+  private func compareNames(of node: Int32, _ span: RawSpan, _ records: Records) throws(DeviceTreeError) {
+    let record = records.nodes[Int(node)]
+    if record.propertyCount > Self.few {
+      let properties = records.properties[Int(record.firstProperty)..<Int(record.firstProperty) + Int(record.propertyCount)]
+      if let second = duplicate(span, properties.map { $0.name }) {
+        let value = records.properties[Int(record.firstProperty) + second].value
+        throw .duplicate(offset: Int(value.start) - 12, path: records.path(of: node))
+      }
+    }
+    var names: [Extent] = []
+    var child = record.firstChild
+    while child >= 0 {
+      names.append(records.nodes[Int(child)].name)
+      child = records.nodes[Int(child)].nextSibling
+    }
+    if names.count > Self.few, let second = duplicate(span, names) {
+      throw .duplicate(offset: Int(names[second].start) - 4, path: records.path(of: node))
+    }
+  }
+
+  /// The place in `names` of one that another before it is equal to.
+  private func duplicate(_ span: RawSpan, _ names: [Extent]) -> Int? {
+    /// A hash in the upper half, the place in the lower one.
+    var keys: [UInt64] = []
+    keys.reserveCapacity(names.count)
+    for (index, name) in names.enumerated() {
+      var hash: UInt32 = 2_166_136_261
+      for place in Int(name.start)..<Int(name.start) + Int(name.count) {
+        hash = (hash ^ UInt32(byte(span, at: place))) &* 16_777_619
+      }
+      keys.append(UInt64(hash) << 32 | UInt64(UInt32(truncatingIfNeeded: index)))
+    }
+    keys.sort()
+    var start = 0
+    while start < keys.count {
+      var end = start + 1
+      while end < keys.count, keys[end] >> 32 == keys[start] >> 32 { end += 1 }
+      if end - start > 1 {
+        // Different names of one hash are an accident, or somebody's intention: not even then is this quadratic.
+        var run = keys[start..<end].map { Int($0 & 0xffff_ffff) }
+        run.sort { a, b in
+          let order = compare(span, names[a], names[b])
+          return order < 0 || order == 0 && a < b
+        }
+        for (a, b) in zip(run, run.dropFirst()) where same(span, names[a], names[b]) { return b }
+      }
+      start = end
     }
     return nil
   }
+}
+
+// ---- Bytes of a blob -----------------------------------------------------------------------------------------------
+
+/// A big-endian word. The caller has seen that there are four bytes at `offset`.
+@inline(__always)
+private func word(_ span: RawSpan, at offset: Int) -> UInt32 {
+  // SAFETY: the caller compared `offset` with the end of a block, which lies in the span.
+  unsafe UInt32(bigEndian: span.unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: UInt32.self))
+}
+
+/// The caller has seen that there is one.
+@inline(__always)
+private func byte(_ span: RawSpan, at offset: Int) -> UInt8 {
+  // SAFETY: the caller compared `offset` with the end of a block, which lies in the span.
+  unsafe span.unsafeLoad(fromUncheckedByteOffset: offset, as: UInt8.self)
+}
+
+/// A name that was found, and one bit of 64 that most other names don't have.
+private struct FoundName {
+  var extent: Extent
+  var mark: UInt64
+}
+
+/// The string at `offset`, which is below `end`, up to its terminating 0; nil when there is none, or it is too long.
+@inline(__always)
+private func string(_ span: RawSpan, at offset: Int, end: Int) -> FoundName? {
+  let limit = min(end - offset, Records.maximumName + 1)
+  var place = 0
+  var hash: UInt64 = 0
+  // Eight bytes at a time: the lowest bit that is set in `zeros` is in the first byte that is 0.
+  while limit - place >= 8 {
+    // SAFETY: eight bytes are left up to `end`.
+    let bytes = unsafe UInt64(littleEndian: span.unsafeLoadUnaligned(fromUncheckedByteOffset: offset + place, as: UInt64.self))
+    let zeros = (bytes &- 0x0101_0101_0101_0101) & ~bytes & 0x8080_8080_8080_8080
+    if zeros != 0 {
+      let bit = UInt64(zeros.trailingZeroBitCount) & ~7
+      hash = (hash ^ bytes & ((1 as UInt64) << bit &- 1)) &* 0x9e37_79b9_7f4a_7c15
+      let count = place + Int(bit / 8)
+      return FoundName(
+        extent: Extent(start: Int32(truncatingIfNeeded: offset), count: Int32(truncatingIfNeeded: count)),
+        mark: 1 << (hash >> 58))
+    }
+    hash = (hash ^ bytes) &* 0x9e37_79b9_7f4a_7c15
+    place += 8
+  }
+  var rest: UInt64 = 0
+  var shift: UInt64 = 0
+  while place < limit {
+    let byte = byte(span, at: offset + place)
+    if byte == 0 {
+      hash = (hash ^ rest) &* 0x9e37_79b9_7f4a_7c15
+      return FoundName(
+        extent: Extent(start: Int32(truncatingIfNeeded: offset), count: Int32(truncatingIfNeeded: place)),
+        mark: 1 << (hash >> 58))
+    }
+    rest |= UInt64(byte) << shift
+    shift += 8
+    place += 1
+  }
+  return nil
+}
+
+/// Whether two names of the blob have the same bytes.
+private func same(_ span: RawSpan, _ a: Extent, _ b: Extent) -> Bool {
+  guard a.count == b.count else { return false }
+  if a.start == b.start { return true }
+  for index in 0..<Int(a.count) where byte(span, at: Int(a.start) + index) != byte(span, at: Int(b.start) + index) {
+    return false
+  }
+  return true
+}
+
+/// Below 0 when `a` comes before `b`.
+private func compare(_ span: RawSpan, _ a: Extent, _ b: Extent) -> Int {
+  if a.start == b.start { return Int(a.count) - Int(b.count) }
+  for index in 0..<Int(min(a.count, b.count)) {
+    let difference = Int(byte(span, at: Int(a.start) + index)) - Int(byte(span, at: Int(b.start) + index))
+    if difference != 0 { return difference }
+  }
+  return Int(a.count) - Int(b.count)
 }
 
 /// - Precondition: Four bytes there.

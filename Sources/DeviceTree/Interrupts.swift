@@ -20,6 +20,8 @@ public enum InterruptError: Error, Sendable {
   case notMapped(node: String, nexus: String)
   /// Interrupt parents or nexuses in a circle, or more than `Node.maximumInterruptParents` behind each other.
   case endless(node: String)
+  /// More than `Node.maximumInterrupts`.
+  case tooMany(node: String)
 
   public var text: String {
     switch self {
@@ -30,6 +32,7 @@ public enum InterruptError: Error, Sendable {
       "\(node): its interrupts go to \(controller), whose #interrupt-cells is missing or is no number from 1 to 64"
     case .badLength(let node, let property): "\(node): \(property) is not made of whole entries"
     case .notMapped(let node, let nexus): "\(node): the interrupt-map of \(nexus) has no entry for one of its interrupts"
+    case .tooMany(let node): "\(node): has more than \(Node.maximumInterrupts) interrupts, which nothing has"
     case .endless(let node):
       "\(node): its interrupt parents lead in a circle, or there are more than \(Node.maximumInterruptParents)"
     }
@@ -39,6 +42,9 @@ public enum InterruptError: Error, Sendable {
 extension Node {
   /// The longest way from a node to its controller.
   public static var maximumInterruptParents: Int { 64 }
+
+  /// The most interrupts of a node.
+  public static var maximumInterrupts: Int { 4096 }
 
   public var isInterruptController: Bool { property("interrupt-controller") != nil }
 
@@ -70,100 +76,39 @@ extension Node {
   ///
   /// An entry of `interrupts-extended` that is 0 is left out.
   public func interrupts(_ phandles: PhandleTable) throws(InterruptError) -> [Interrupt] {
+    let isExtended = property("interrupts-extended") != nil
+    let name = isExtended ? "interrupts-extended" : "interrupts"
+    guard let property = property(name) else { return [] }
+    guard let cells = property.cells else { throw .badLength(node: path, property: name) }
+    var parent: Node?
+    var way = InterruptWay(start: self, phandles: phandles)
     var interrupts: [Interrupt] = []
-    if let property = property("interrupts-extended") {
-      guard let cells = property.cells else { throw .badLength(node: path, property: "interrupts-extended") }
-      var place = 0
-      while place < cells.count {
+    var place = 0
+    while place < cells.count {
+      if isExtended {
         let phandle = cells[place]
         place += 1
         if phandle == 0 { continue }
-        guard let parent = phandles[phandle] else {
-          throw .dangling(node: path, property: "interrupts-extended", phandle: phandle)
-        }
-        let count = try interruptCells(of: parent)
-        guard count <= cells.count - place else { throw .badLength(node: path, property: "interrupts-extended") }
-        interrupts.append(try follow(Array(cells[place..<place + count]), to: parent, phandles))
-        place += count
+        parent = phandles[phandle]
+        if parent == nil { throw .dangling(node: path, property: name, phandle: phandle) }
+      } else if parent == nil {
+        parent = try interruptParent(phandles)
       }
-    } else if let property = property("interrupts") {
-      guard let cells = property.cells else { throw .badLength(node: path, property: "interrupts") }
-      if cells.isEmpty { return [] }
-      guard let parent = try interruptParent(phandles) else { throw .noParent(node: path) }
-      let count = try interruptCells(of: parent)
-      guard cells.count % count == 0 else { throw .badLength(node: path, property: "interrupts") }
-      for place in stride(from: 0, to: cells.count, by: count) {
-        interrupts.append(try follow(Array(cells[place..<place + count]), to: parent, phandles))
-      }
+      guard let parent else { throw .noParent(node: path) }
+      let count = try parent.interruptCells(askedBy: self)
+      guard count <= cells.count - place else { throw .badLength(node: path, property: name) }
+      guard interrupts.count < Self.maximumInterrupts else { throw .tooMany(node: path) }
+      interrupts.append(try way.follow(Array(cells[place..<place + count]), to: parent))
+      place += count
     }
     return interrupts
   }
 
-  private func interruptCells(of controller: Node) throws(InterruptError) -> Int {
-    guard let cells = controller.property("#interrupt-cells")?.cell, (1...64).contains(cells) else {
-      throw .noCells(node: path, controller: controller.path)
+  fileprivate func interruptCells(askedBy node: Node) throws(InterruptError) -> Int {
+    guard let cells = property("#interrupt-cells")?.cell, (1...64).contains(cells) else {
+      throw .noCells(node: node.path, controller: path)
     }
     return Int(cells)
-  }
-
-  /// Follows one of this node's interrupts from its parent to the controller.
-  private func follow(_ specifier: [UInt32], to parent: Node, _ phandles: PhandleTable) throws(InterruptError) -> Interrupt {
-    var specifier = specifier
-    var parent = parent
-    // Of the first nexus this node's own address is asked, of the next one what the one before it says.
-    var address = property("reg")?.cells ?? []
-    for _ in 0..<Self.maximumInterruptParents {
-      guard let map = parent.property("interrupt-map") else {
-        if parent.isInterruptController { return Interrupt(controller: parent, cells: specifier) }
-        // Linux passes what is neither a controller nor a nexus by; what has nothing above it must be the controller.
-        guard let next = try parent.interruptParent(phandles) else { return Interrupt(controller: parent, cells: specifier) }
-        guard try interruptCells(of: next) == specifier.count else { throw .noCells(node: path, controller: next.path) }
-        parent = next
-        continue
-      }
-      guard let cells = map.cells else { throw .badLength(node: parent.path, property: "interrupt-map") }
-      let addressCells = parent.inheritedAddressCells
-      guard addressCells <= 64 else { throw .badLength(node: parent.path, property: "interrupt-map") }
-      let mask = parent.property("interrupt-map-mask")?.cells
-      let key = address.prefix(addressCells) + specifier
-      let width = addressCells + specifier.count
-      guard mask.map({ $0.count == width }) ?? true else { throw .badLength(node: parent.path, property: "interrupt-map-mask") }
-      // A device without an address can only be meant by a map that doesn't look at it.
-      let isComplete = key.count == width
-      var found: (parent: Node, address: [UInt32], specifier: [UInt32])?
-      var place = 0
-      while found == nil, place < cells.count {
-        guard cells.count - place > width else { throw .badLength(node: parent.path, property: "interrupt-map") }
-        let phandle = cells[place + width]
-        guard let target = phandles[phandle] else {
-          throw .dangling(node: parent.path, property: "interrupt-map", phandle: phandle)
-        }
-        let targetAddress = target.property("#address-cells").map { Int(clamping: $0.cell ?? .max) } ?? 0
-        let targetCells = try interruptCells(of: target)
-        let start = place + width + 1
-        guard targetAddress <= cells.count - start, targetCells <= cells.count - start - targetAddress else {
-          throw .badLength(node: parent.path, property: "interrupt-map")
-        }
-        let matches = (0..<width).allSatisfy { index in
-          let bits = mask?[index] ?? .max
-          if bits == 0 { return true }
-          let offset = isComplete ? index : index - (width - key.count)
-          return (isComplete || index >= addressCells) && (cells[place + index] ^ key[offset]) & bits == 0
-        }
-        if matches {
-          found = (
-            target, Array(cells[start..<start + targetAddress]),
-            Array(cells[start + targetAddress..<start + targetAddress + targetCells])
-          )
-        }
-        place = start + targetAddress + targetCells
-      }
-      guard let found else { throw .notMapped(node: path, nexus: parent.path) }
-      // Some controllers have a map onto themselves.
-      if found.parent.index == parent.index { return Interrupt(controller: parent, cells: found.specifier) }
-      (parent, address, specifier) = found
-    }
-    throw .endless(node: path)
   }
 
   /// Cells of an address in an `interrupt-map`: Linux looks above the nexus when it doesn't say so itself.
@@ -174,5 +119,115 @@ extension Node {
       node = current.parent
     }
     return 2
+  }
+}
+
+/// Follows the interrupts of one node to their controllers.
+private struct InterruptWay {
+  let start: Node
+  let phandles: PhandleTable
+  /// The maps that were met, read once.
+  private var maps: [(nexus: Int, map: InterruptMap)] = []
+
+  init(start: Node, phandles: PhandleTable) {
+    self.start = start
+    self.phandles = phandles
+  }
+
+  mutating func follow(_ specifier: [UInt32], to parent: Node) throws(InterruptError) -> Interrupt {
+    var specifier = specifier
+    var parent = parent
+    // Of the first nexus this node's own address is asked, of the next one what the one before it says.
+    var address = start.property("reg")?.cells ?? []
+    var passed: [Int] = []
+    while true {
+      // Whoever comes to a node a second time comes a third time.
+      guard !passed.contains(parent.index), passed.count < Node.maximumInterruptParents else {
+        throw .endless(node: start.path)
+      }
+      passed.append(parent.index)
+      guard let map = try map(of: parent) else {
+        if parent.isInterruptController { return Interrupt(controller: parent, cells: specifier) }
+        // Linux passes what is neither a controller nor a nexus by; what has nothing above it must be the controller.
+        guard let next = try parent.interruptParent(phandles) else { return Interrupt(controller: parent, cells: specifier) }
+        guard try next.interruptCells(askedBy: start) == specifier.count else {
+          throw .noCells(node: start.path, controller: next.path)
+        }
+        parent = next
+        continue
+      }
+      guard let entry = map.entry(for: specifier, at: address) else { throw .notMapped(node: start.path, nexus: parent.path) }
+      address = Array(map.cells[entry.address])
+      specifier = Array(map.cells[entry.specifier])
+      // Some controllers have a map onto themselves.
+      if entry.parent.index == parent.index { return Interrupt(controller: parent, cells: specifier) }
+      parent = entry.parent
+    }
+  }
+
+  private mutating func map(of nexus: Node) throws(InterruptError) -> InterruptMap? {
+    if let known = maps.first(where: { $0.nexus == nexus.index }) { return known.map }
+    guard let property = nexus.property("interrupt-map") else { return nil }
+    let map = try InterruptMap(property, of: nexus, askedBy: start, phandles)
+    maps.append((nexus.index, map))
+    return map
+  }
+}
+
+/// A nexus's `interrupt-map` (Devicetree Specification §2.4.3).
+private struct InterruptMap {
+  struct Entry {
+    /// Where its cells begin: the address and specifier to compare with.
+    let key: Int
+    let parent: Node
+    /// What the parent is asked with.
+    let address: Range<Int>
+    let specifier: Range<Int>
+  }
+  let cells: [UInt32]
+  private let addressCells: Int
+  private let width: Int
+  private let mask: [UInt32]?
+  private var entries: [Entry] = []
+
+  init(_ property: Property, of nexus: Node, askedBy start: Node, _ phandles: PhandleTable) throws(InterruptError) {
+    func damaged(_ name: String) -> InterruptError { .badLength(node: nexus.path, property: name) }
+    addressCells = nexus.inheritedAddressCells
+    guard let cells = property.cells, addressCells <= 64 else { throw damaged("interrupt-map") }
+    self.cells = cells
+    width = addressCells + (try nexus.interruptCells(askedBy: start))
+    mask = nexus.property("interrupt-map-mask")?.cells
+    if nexus.property("interrupt-map-mask") != nil, mask?.count != width { throw damaged("interrupt-map-mask") }
+    var place = 0
+    while place < cells.count {
+      guard cells.count - place > width else { throw damaged("interrupt-map") }
+      let phandle = cells[place + width]
+      guard let parent = phandles[phandle] else {
+        throw .dangling(node: nexus.path, property: "interrupt-map", phandle: phandle)
+      }
+      let parentAddress = parent.property("#address-cells").map { Int(clamping: $0.cell ?? .max) } ?? 0
+      let parentCells = try parent.interruptCells(askedBy: start)
+      let first = place + width + 1
+      guard parentAddress <= cells.count - first, parentCells <= cells.count - first - parentAddress else {
+        throw damaged("interrupt-map")
+      }
+      let second = first + parentAddress
+      entries.append(Entry(key: place, parent: parent, address: first..<second, specifier: second..<second + parentCells))
+      place = second + parentCells
+    }
+  }
+
+  /// The first entry that fits what the mask leaves of an address and a specifier. A device without an address can only be
+  /// meant by a map that doesn't look at it.
+  func entry(for specifier: [UInt32], at address: [UInt32]) -> Entry? {
+    guard specifier.count == width - addressCells else { return nil }
+    return entries.first { entry in
+      (0..<width).allSatisfy { index in
+        let bits = mask?[index] ?? .max
+        if bits == 0 { return true }
+        if index >= addressCells { return (cells[entry.key + index] ^ specifier[index - addressCells]) & bits == 0 }
+        return index < address.count && (cells[entry.key + index] ^ address[index]) & bits == 0
+      }
+    }
   }
 }

@@ -10,18 +10,8 @@ public struct Node: Sendable {
   /// With its unit address: "serial@7e201000". Empty for the root.
   public var name: String { String(decoding: tree.slice(record.name), as: UTF8.self) }
 
-  /// From the root: "/soc/serial@7e201000". Bytes that are not printable ASCII, which no node's name has, show as '?'.
-  public var path: String {
-    var names: [String] = []
-    var index = self.index
-    // Parents come before their children, so that this ends.
-    while tree.nodes[index].parent >= 0 {
-      let name = tree.slice(tree.nodes[index].name).map { $0 > 0x20 && $0 < 0x7f ? $0 : 0x3f }
-      names.append(String(decoding: name, as: UTF8.self))
-      index = Int(tree.nodes[index].parent)
-    }
-    return names.isEmpty ? "/" : names.reversed().reduce("") { "\($0)/\($1)" }
-  }
+  /// From the root: "/soc/serial@7e201000". Bytes that no node's name has show as '?'.
+  public var path: String { nodePath(index, tree.nodes, tree.bytes) }
 
   public var parent: Node? { record.parent < 0 ? nil : Node(tree: tree, index: Int(record.parent)) }
 
@@ -37,7 +27,8 @@ public struct Node: Sendable {
 
   public func child(_ name: String) -> Node? { children.first { $0.hasName(name) } }
 
-  private func hasName(_ wanted: String) -> Bool { tree.slice(record.name).elementsEqual(wanted.utf8) }
+  func hasName(_ wanted: String) -> Bool { tree.has(record.name, wanted) }
+  func hasName(prefix: String) -> Bool { tree.slice(record.name).starts(with: prefix.utf8) }
 
   public var propertyNames: [String] { records.map { String(decoding: tree.slice($0.name), as: UTF8.self) } }
 
@@ -46,7 +37,7 @@ public struct Node: Sendable {
   }
 
   public func property(_ name: String) -> Property? {
-    guard let found = records.first(where: { tree.slice($0.name).elementsEqual(name.utf8) }) else { return nil }
+    guard let found = records.first(where: { tree.has($0.name, name) }) else { return nil }
     return Property(bytes: Array(tree.slice(found.value)))
   }
 
@@ -96,7 +87,15 @@ public struct Property: Sendable {
   public var strings: [String]? {
     guard bytes.last == 0 else { return nil }
     guard bytes.allSatisfy({ $0 == 0 || $0 >= 0x20 && $0 < 0x7f }) else { return nil }
-    return String(decoding: bytes.dropLast(), as: UTF8.self).parts(separatedBy: 0)
+    var strings: [String] = []
+    // As many as there are: growing would take twice as much.
+    strings.reserveCapacity(bytes.reduce(0) { $1 == 0 ? $0 + 1 : $0 })
+    var start = 0
+    for place in bytes.indices where bytes[place] == 0 {
+      strings.append(String(decoding: bytes[start..<place], as: UTF8.self))
+      start = place + 1
+    }
+    return strings
   }
 
   /// The value as one string.

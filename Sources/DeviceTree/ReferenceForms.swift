@@ -109,7 +109,8 @@ struct ReferenceForms: Sendable {
         native-mode dais frame-master bitclock-master audio-codec audio-cpu simple-audio-card,frame-master \
         simple-audio-card,bitclock-master simple-audio-card,aux-devs aux-devs vmmc vbus-regulator devfreq devfreq-events pm_qos \
         regmap gpr cci-control-port spdif-controller ssi-controller slim-ifc-dev buffer-manager internal-mem ctrl-module \
-        snps,axi-config snps,mtl-rx-config snps,mtl-tx-config arm,cs-dev-assoc arm,vexpress,config-bridge lens-focus
+        snps,axi-config snps,mtl-rx-config snps,mtl-tx-config arm,cs-dev-assoc arm,vexpress,config-bridge lens-focus \
+        cpu-dai contiguous-area controller dfx firmware flash i2c regmap-csw regmap-efuse regmap-mcba regmap-mcbb regmap-rb
         """, .list
       ),
       // Those of one maker each.

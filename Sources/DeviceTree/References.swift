@@ -43,48 +43,97 @@ public struct References: Sendable {
 
   public var tree: DeviceTree { phandles.tree }
 
-  /// In the order of the properties and of their cells. An entry of a list that is 0, which means "none", is left out, and so
-  /// is a value that isn't made of cells.
-  public func of(_ node: Node) -> [Reference] {
-    var references: [Reference] = []
-    for record in node.records where record.value.count > 0 && record.value.count % 4 == 0 {
-      guard let form = forms.form(of: tree.slice(record.name), in: node) else { continue }
-      var reader = ReferenceReader(node: node, record: record, form: form, phandles: phandles)
-      while let reference = reader.next() { references.append(reference) }
-    }
-    return references
-  }
+  /// What a node refers to, in the order of its properties and of their cells, found while they are asked for. An entry of a
+  /// list that is 0, which means "none", is left out, and so is a value that isn't made of cells.
+  public func of(_ node: Node) -> NodeReferences { NodeReferences(node, phandles, forms) }
 
   /// Every reference of the tree that leads to `target`.
   ///
   /// - Complexity: O(properties) each time: for more than a few targets, go through all nodes once.
   public func to(_ target: Node) -> [Reference] {
-    tree.nodes.indices.flatMap { of(Node(tree: tree, index: $0)).filter { $0.target?.index == target.index } }
+    var references: [Reference] = []
+    for index in tree.nodes.indices {
+      for reference in of(Node(tree: tree, index: index)) where reference.target?.index == target.index {
+        references.append(reference)
+      }
+    }
+    return references
+  }
+}
+
+/// The references that one node makes.
+///
+/// A sequence, not an array: a reference can be 4 bytes of a tree, and is 30 times as large here.
+public struct NodeReferences: Sequence, IteratorProtocol, Sendable {
+  private let node: Node
+  private let phandles: PhandleTable
+  private let forms: ReferenceForms
+  /// Properties that were not looked at yet.
+  private var records: ArraySlice<PropertyRecord>
+  private var reader: ReferenceReader?
+
+  init(_ node: Node, _ phandles: PhandleTable, _ forms: ReferenceForms) {
+    self.node = node
+    self.phandles = phandles
+    self.forms = forms
+    records = node.isOfNames ? [] : node.records
+  }
+
+  public mutating func next() -> Reference? {
+    while true {
+      if let reference = reader?.next() { return reference }
+      guard let record = records.popFirst() else { return nil }
+      reader = nil
+      guard record.value.count > 0, record.value.count % 4 == 0 else { continue }
+      guard let form = forms.form(of: node.tree.slice(record.name), in: node) else { continue }
+      reader = ReferenceReader(node: node, record: record, form: form, phandles: phandles)
+    }
+  }
+}
+
+extension Node {
+  /// Whether it is one whose properties are called as somebody likes: aliases, and what dtc adds to the root for overlays.
+  fileprivate var isOfNames: Bool {
+    var node = self
+    while let parent = node.parent {
+      if parent.parent == nil { return node.hasName("aliases") || node.hasName(prefix: "__") }
+      node = parent
+    }
+    return false
   }
 }
 
 /// Goes through a property's references.
-private struct ReferenceReader {
+private struct ReferenceReader: Sendable {
   let node: Node
   let record: PropertyRecord
   let form: ReferenceForm
   let phandles: PhandleTable
   var place = 0
 
+  init(node: Node, record: PropertyRecord, form: ReferenceForm, phandles: PhandleTable) {
+    self.node = node
+    self.record = record
+    self.form = form
+    self.phandles = phandles
+  }
+
   private var count: Int { Int(record.value.count) / 4 }
   private func cell(_ index: Int) -> UInt32 { bigEndianWord(node.tree.bytes, at: Int(record.value.start) + 4 * index) }
 
   mutating func next() -> Reference? {
     while place < count {
-      guard let lead = leadingCells, lead < count - place else { return nil }
+      guard let lead = leadingCells, lead < count - place else {
+        place = count
+        return nil
+      }
       let at = place + lead
       let phandle = cell(at)
+      let behind = count - at - 1
       if phandle == 0, lead == 0 {
-        if case .first = form { return nil }
-        place = at + 1
+        if case .first = form { place = count } else { place = at + 1 }
         continue
       }
-      let behind = count - at - 1
       let target = phandles[phandle]
       let wanted = argumentCells(of: target, behind: behind)
       let taken = min(wanted ?? 0, behind)

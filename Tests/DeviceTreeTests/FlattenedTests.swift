@@ -92,12 +92,13 @@ struct FlattenedTests {
   func headers() {
     #expect(error([]) == .notADeviceTree)
     #expect(error(header(0, 0xedfe_0dd0)) == .notADeviceTree)
-    #expect(error(header(4, 0xffff_ffff)) == .truncated(offset: 4))
-    #expect(error(header(8, 0xffff_fffc)) == .truncated(offset: 8))
-    #expect(error(header(8, 57)) == .truncated(offset: 8))
-    #expect(error(header(12, 0xffff_ffff)) == .truncated(offset: 12))
-    #expect(error(header(32, 0xffff_ffff)) == .truncated(offset: 12))
-    #expect(error(header(36, 0xffff_ffff)) == .truncated(offset: 36))
+    #expect(error(header(4, 0xffff_ffff)) == .truncated(offset: 4, path: ""))
+    #expect(error(header(8, 0xffff_fffc)) == .truncated(offset: 8, path: ""))
+    #expect(error(header(8, 57)) == .truncated(offset: 8, path: ""))
+    #expect(error(header(12, 0xffff_ffff)) == .truncated(offset: 12, path: ""))
+    #expect(error(header(32, 0xffff_ffff)) == .truncated(offset: 12, path: ""))
+    #expect(error(header(36, 0xffff_ffff)) == .truncated(offset: 36, path: ""))
+    #expect(error(header(16, 0xffff_fffc)) == .truncated(offset: 16, path: ""))
     #expect(error(header(20, 15)) == .unsupportedVersion(15))
     #expect(error(header(24, 18)) == .unsupportedVersion(17))
     #expect(error([UInt8](repeating: 0, count: DeviceTree.maximumSize + 1)) == .tooLarge)
@@ -121,37 +122,37 @@ struct FlattenedTests {
       writer.strings = strings
       return error(writer.blob)
     }
-    #expect(structure([]) == .truncated(offset: 56))
-    #expect(structure([4, 4]) == .truncated(offset: 64))
-    #expect(structure([1, 0]) == .truncated(offset: 64))
-    #expect(structure([1, 0, 2]) == .truncated(offset: 68))
-    #expect(structure([1, 0, 3]) == .truncated(offset: 68))
-    #expect(structure([1, 0, 3, 0]) == .truncated(offset: 68))
-    #expect(structure([1, 0, 3, 1, 0]) == .truncated(offset: 76))
-    #expect(structure([1, 0, 3, 9, 0, 0, 0]) == .truncated(offset: 76))
-    #expect(structure([1]) == .badString(offset: 60))
-    #expect(structure([1, 0x6161_6161]) == .badString(offset: 60))
+    #expect(structure([]) == .truncated(offset: 56, path: "/"))
+    #expect(structure([4, 4]) == .truncated(offset: 64, path: "/"))
+    #expect(structure([1, 0]) == .truncated(offset: 64, path: "/"))
+    #expect(structure([1, 0, 2]) == .truncated(offset: 68, path: "/"))
+    #expect(structure([1, 0, 3]) == .truncated(offset: 68, path: "/"))
+    #expect(structure([1, 0, 3, 0]) == .truncated(offset: 68, path: "/"))
+    #expect(structure([1, 0, 3, 1, 0]) == .truncated(offset: 76, path: "/"))
+    #expect(structure([1, 0, 3, 9, 0, 0, 0]) == .truncated(offset: 76, path: "/"))
+    #expect(structure([1]) == .badString(offset: 60, path: "/"))
+    #expect(structure([1, 0x6161_6161]) == .badString(offset: 60, path: "/"))
     // The name's offset is what is wrong, or the name where it leads to.
-    #expect(structure([1, 0, 3, 0, 0, 2, 9]) == .badString(offset: 72))
-    #expect(structure([1, 0, 3, 0, 0, 2, 9], strings: [0x61]) == .badString(offset: 72))
-    #expect(structure([1, 0, 3, 0, 2, 2, 9], strings: [0x61, 0]) == .badString(offset: 72))
-    #expect(structure([1, 0, 3, 0, .max, 2, 9], strings: [0x61, 0]) == .badString(offset: 72))
+    #expect(structure([1, 0, 3, 0, 0, 2, 9]) == .badString(offset: 72, path: "/"))
+    #expect(structure([1, 0, 3, 0, 0, 2, 9], strings: [0x61]) == .badString(offset: 72, path: "/"))
+    #expect(structure([1, 0, 3, 0, 2, 2, 9], strings: [0x61, 0]) == .badString(offset: 72, path: "/"))
+    #expect(structure([1, 0, 3, 0, .max, 2, 9], strings: [0x61, 0]) == .badString(offset: 72, path: "/"))
     #expect(structure([1, 0, 3, 0, 0, 2, 9], strings: [0x61, 0]) == nil)
-    #expect(structure([9]) == .badToken(9, offset: 56))
-    #expect(structure([2]) == .badToken(2, offset: 56))
-    #expect(structure([3, 0, 0]) == .badToken(3, offset: 56))
-    #expect(structure([1, 0, 9]) == .badToken(9, offset: 64))
-    #expect(structure([1, 0, 5]) == .badToken(5, offset: 64))
-    #expect(structure([1, 0, 2, 2, 9]) == .badToken(2, offset: 68))
-    #expect(structure([1, 0, 2, 1, 0, 2, 9]) == .badToken(1, offset: 68))
-    #expect(structure([1, 0, 2, 3, 0, 0, 9]) == .badToken(3, offset: 68))
-    #expect(structure([1, 0, 2, .max]) == .badToken(.max, offset: 68))
+    #expect(structure([9]) == .badToken(9, offset: 56, path: "/"))
+    #expect(structure([2]) == .badToken(2, offset: 56, path: "/"))
+    #expect(structure([3, 0, 0]) == .badToken(3, offset: 56, path: "/"))
+    #expect(structure([1, 0, 9]) == .badToken(9, offset: 64, path: "/"))
+    #expect(structure([1, 0, 5]) == .badToken(5, offset: 64, path: "/"))
+    #expect(structure([1, 0, 2, 2, 9]) == .badToken(2, offset: 68, path: "/"))
+    #expect(structure([1, 0, 2, 1, 0, 2, 9]) == .badToken(1, offset: 68, path: "/"))
+    #expect(structure([1, 0, 2, 3, 0, 0, 9]) == .badToken(3, offset: 68, path: "/"))
+    #expect(structure([1, 0, 2, .max]) == .badToken(.max, offset: 68, path: "/"))
   }
 
   @Test("A structure longer than version 17 says it is ends where it says")
   func shortStructure() {
-    #expect(error(header(36, 8)) == .truncated(offset: 64))
-    #expect(error(header(36, 0)) == .truncated(offset: 56))
+    #expect(error(header(36, 8)) == .truncated(offset: 64, path: "/"))
+    #expect(error(header(36, 0)) == .truncated(offset: 56, path: "/"))
   }
 
   @Test("Each error is a clause for behind a file's name")
@@ -161,13 +162,21 @@ struct FlattenedTests {
       (.tooLarge, "is larger than 16 MiB, which no device tree is"),
       (.notADeviceTree, "is not a flattened device tree (no 0xd00dfeed at its start); compile it with dtc"),
       (.unsupportedVersion(3), "has format version 3; versions 16 and 17 can be read"),
-      (.truncated(offset: 60), "is truncated: what offset 0x3c refers to is missing"),
-      (.badToken(7, offset: 56), "is damaged: unexpected token 7 at offset 0x38"),
+      (.truncated(offset: 8, path: ""), "is truncated: what offset 0x8 refers to is missing"),
+      (.truncated(offset: 60, path: "/soc"), "is truncated in /soc: what offset 0x3c refers to is missing"),
+      (.overlap(offset: 12), "is damaged: the block that offset 0xc names lies over another one"),
       (
-        .badString(offset: 255),
-        "is damaged: the name at offset 0xff is outside its block, not terminated or too long"
+        .overlay,
+        "is an overlay, not a whole tree: apply it to its base with fdtoverlay (-i BASE.dtb -o WHOLE.dtb OVERLAY.dtbo) and give what comes out"
       ),
-      (.tooDeep(offset: 16), "is damaged: nodes nested deeper than 64 at offset 0x10"),
+      (.duplicate(offset: 60, path: "/a"), "is damaged in /a: a second property or node of the same name at offset 0x3c"),
+      (.badToken(7, offset: 56, path: "/"), "is damaged in /: unexpected token 7 at offset 0x38"),
+      (
+        .badString(offset: 255, path: "/a/b"),
+        "is damaged in /a/b: the name at offset 0xff is outside its block, not terminated or too long"
+      ),
+      (.tooDeep(offset: 16, path: "/a"), "is damaged in /a: nodes nested deeper than 64 at offset 0x10"),
+      (.tooDeep(offset: nil, path: "/a"), "is damaged in /a: nodes nested deeper than 64"),
     ]
     for (error, text) in expected { #expect(error.text == text) }
   }
@@ -195,7 +204,7 @@ struct FlattenedTests {
     let place = 56 + writer.structure.count
     writer.property("b", [])
     writer.token(2, 9)
-    #expect(error(writer.blob) == .badToken(3, offset: place))
+    #expect(error(writer.blob) == .badToken(3, offset: place, path: "/"))
   }
 
   @Test("Sizes and names that reach beyond their block")
@@ -230,6 +239,128 @@ struct FlattenedTests {
     }
   }
 
+  @Test("An error names the innermost node that is known, whatever its name's bytes")
+  func paths() {
+    var writer = BlobWriter()
+    writer.begin("")
+    writer.begin("a")
+    writer.token(2)
+    writer.begin("soc/@1\u{7f}")
+    writer.begin("b")
+    let place = 56 + writer.structure.count
+    writer.token(7)
+    #expect(error(writer.blob) == .badToken(7, offset: place, path: "/soc?@1?/b"))
+  }
+
+  @Test("Two properties of a name, or two children, are refused, few or many", arguments: [1, 2, 15, 16, 17, 18, 40, 3000])
+  func duplicates(count: Int) throws {
+    var writer = BlobWriter()
+    var names = (0..<count).map { "name-\($0)" }
+    writer.begin("")
+    writer.begin("soc")
+    for name in names { writer.property(name, [1]) }
+    for name in names {
+      writer.begin(name)
+      writer.token(2)
+    }
+    writer.token(2, 2, 9)
+    let good = try DeviceTree(blob: writer.blob)
+    #expect(good.root.children[0].children.count == count)
+
+    for twice in Set([0, count / 2, count - 1]) {
+      var doubled = writer
+      doubled.structure.removeLast(12)
+      let place = 56 + doubled.structure.count
+      doubled.begin(names[twice])
+      doubled.token(2, 2, 2, 9)
+      #expect(error(doubled.blob) == .duplicate(offset: place, path: "/soc"))
+    }
+    names.append(names[count / 2])
+    var doubled = BlobWriter()
+    doubled.begin("")
+    doubled.begin("soc")
+    var place = 0
+    for name in names {
+      place = 56 + doubled.structure.count
+      doubled.property(name, [1])
+    }
+    doubled.token(2, 2, 9)
+    #expect(error(doubled.blob) == .duplicate(offset: place, path: "/soc"))
+  }
+
+  @Test("The same name elsewhere is no duplicate, and neither is a property called as a child")
+  func sameElsewhere() throws {
+    let tree = Model(
+      "", [("a", [])], [Model("a", [("a", [])], [Model("a", [("a", [])])]), Model("b", [("a", [])], [Model("a")])])
+    #expect(Model(try DeviceTree(blob: BlobWriter.blob(tree)).root) == tree)
+  }
+
+  @Test("Names of one hash that differ are no duplicates")
+  func collisions() throws {
+    // Found by search: the FNV-1a hash of each pair is the same.
+    let names = ["costarring", "liquid", "declinate", "macallums", "altarage", "zinke"] + (0..<20).map { "filler\($0)" }
+    let tree = Model("", names.map { ($0, []) }, names.map { Model($0) })
+    #expect(Model(try DeviceTree(blob: BlobWriter.blob(tree)).root) == tree)
+    var twice = tree
+    twice.children.append(Model("liquid"))
+    guard case .duplicate = error(BlobWriter.blob(twice)) else {
+      Issue.record("taken")
+      return
+    }
+  }
+
+  @Test("Blocks that lie over each other are refused")
+  func overlaps() {
+    // The reservations over the header: it has 40 bytes.
+    for offset: UInt32 in [0, 8, 24] { #expect(error(header(16, offset)) == .overlap(offset: 16)) }
+    var writer = BlobWriter()
+    writer.begin("")
+    writer.property("a", [UInt8](repeating: 0x61, count: 16))
+    writer.token(2, 9)
+    var blob = writer.blob
+    // The strings inside the property's value.
+    blob[80] = 0
+    blob.replaceSubrange(12..<16, with: BlobWriter.bytes(76))
+    blob.replaceSubrange(32..<36, with: BlobWriter.bytes(8))
+    #expect(error(blob) == .overlap(offset: 12))
+    blob.replaceSubrange(20..<24, with: BlobWriter.bytes(16))
+    #expect(error(blob) == .overlap(offset: 12))
+  }
+
+  @Test("An overlay is refused; a base with labels is not")
+  func overlays() throws {
+    let fragment = Model("fragment@0", [("target", cells(.max))], [Model("__overlay__", [("status", text("okay"))])])
+    #expect(error(BlobWriter.blob(Model("", [], [fragment]))) == .overlay)
+    #expect(error(BlobWriter.blob(Model("", [], [Model("__fixups__", [("uart", text("/fragment@0:target:0"))])]))) == .overlay)
+    let base = Model(
+      "", [],
+      [
+        Model("__symbols__", [("a", text("/a"))]), Model("__local_fixups__", [], [Model("a")]),
+        Model("a", [], [Model("__fixups__")]),
+      ])
+    #expect(Model(try DeviceTree(blob: BlobWriter.blob(base)).root) == base)
+  }
+
+  @Test("The reservation block and the boot processor are kept")
+  func reservations() throws {
+    var blob = BlobWriter.blob(board)
+    blob.replaceSubrange(28..<32, with: BlobWriter.bytes(3))
+    let block = BlobWriter.bytes(1, 0x8000_0000, 0, 0x1000, 0, 0x2000, 1, 0, 0, 0, 0, 0)
+    let offset = UInt32(blob.count + 7) & ~7
+    while blob.count < Int(offset) { blob.append(0) }
+    blob += block
+    blob.replaceSubrange(4..<8, with: BlobWriter.bytes(UInt32(blob.count)))
+    blob.replaceSubrange(16..<20, with: BlobWriter.bytes(offset))
+    let tree = try DeviceTree(blob: blob)
+    #expect(tree.bootCPU == 3)
+    #expect(
+      tree.reservations == [
+        AddressRange(address: 0x1_8000_0000, size: 0x1000), AddressRange(address: 0x2000, size: 0x1_0000_0000),
+      ])
+    blob.replaceSubrange(4..<8, with: BlobWriter.bytes(UInt32(blob.count - 8)))
+    #expect(error(blob) == .truncated(offset: 16, path: ""))
+  }
+
   @Test("Nesting is bounded")
   func deep() throws {
     var writer = BlobWriter()
@@ -239,7 +370,7 @@ struct FlattenedTests {
     _ = try DeviceTree(blob: writer.blob)
     var deeper = BlobWriter()
     for _ in 0..<100_000 { deeper.begin("a") }
-    #expect(error(deeper.blob) == .tooDeep(offset: 56 + 64 * 8))
+    #expect(error(deeper.blob) == .tooDeep(offset: 56 + 64 * 8, path: String(repeating: "/a", count: 63)))
   }
 
   @Test("Each beginning of a good blob is an error")

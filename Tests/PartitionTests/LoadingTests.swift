@@ -132,7 +132,7 @@ struct LoadingTests {
     #expect(LoadError.tree(path: "a", .unreadable(Errno(EPERM))).exitCode == .noPermission)
     #expect(LoadError.tree(path: "a", .unreadable(Errno(ENOENT))).exitCode == .noInput)
     #expect(LoadError.tree(path: "a", .unreadable(.io)).exitCode == .noInput)
-    for error: DeviceTreeError in [.tooLarge, .notADeviceTree, .unsupportedVersion(1), .truncated(offset: 0)] {
+    for error: DeviceTreeError in [.tooLarge, .notADeviceTree, .unsupportedVersion(1), .truncated(offset: 0, path: "")] {
       #expect(LoadError.tree(path: "a", error).exitCode == .dataError)
     }
     #expect(LoadError.partition(path: "a", .noGuestNode).exitCode == .config)
