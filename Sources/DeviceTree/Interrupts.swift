@@ -104,6 +104,18 @@ extension Node {
     return interrupts
   }
 
+  /// Controllers whose `interrupt-map` has a meaning of its own: Linux knows them by name, and so do we. The parents' addresses
+  /// are left out of it.
+  var hasOwnInterruptMap: Bool {
+    guard let names = property("compatible")?.strings else { return false }
+    return names.contains { name in
+      [
+        "fsl,ls1021a-extirq", "fsl,ls1043a-extirq", "fsl,ls1088a-extirq", "renesas,rza1-irqc", "realtek,rtl-intc",
+        "CBEA,platform-spider-pic", "sti,platform-spider-pic",
+      ].contains { sameText($0, name) }
+    }
+  }
+
   fileprivate func interruptCells(askedBy node: Node) throws(InterruptError) -> Int {
     guard let cells = property("#interrupt-cells")?.cell, (1...64).contains(cells) else {
       throw .noCells(node: node.path, controller: path)
@@ -167,7 +179,7 @@ private struct InterruptWay {
 
   private mutating func map(of nexus: Node) throws(InterruptError) -> InterruptMap? {
     if let known = maps.first(where: { $0.nexus == nexus.index }) { return known.map }
-    guard let property = nexus.property("interrupt-map") else { return nil }
+    guard let property = nexus.property("interrupt-map"), !nexus.hasOwnInterruptMap else { return nil }
     let map = try InterruptMap(property, of: nexus, askedBy: start, phandles)
     maps.append((nexus.index, map))
     return map

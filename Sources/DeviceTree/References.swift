@@ -173,7 +173,9 @@ private struct ReferenceReader: Sendable {
     case .specifierMap(let name): return target.flatMap { number(name, of: $0) }
     case .interruptMap:
       guard let target, let cells = number("#interrupt-cells", of: target) else { return nil }
-      return sum(cells, target.property("#address-cells") == nil ? 0 : number("#address-cells", of: target) ?? .max)
+      return sum(
+        cells,
+        target.property("#address-cells") == nil || node.hasOwnInterruptMap ? 0 : number("#address-cells", of: target) ?? .max)
     }
   }
 

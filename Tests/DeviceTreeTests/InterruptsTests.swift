@@ -115,6 +115,33 @@ struct InterruptsTests {
     #expect(try interrupts("/bus/uart", [gic, bus]) == ["/bus: interrupt-map-mask is not made of whole entries"])
   }
 
+  @Test("A controller whose map has a meaning of its own is where its interrupts go")
+  func ownMap() throws {
+    let address = Model.Pair(name: "#address-cells", value: cells(2))
+    var gic = gic
+    gic.properties.append(address)
+    let controller = Model(
+      "extirq",
+      [
+        ("compatible", text("fsl,ls1088a-extirq")), ("#interrupt-cells", cells(2)), ("#address-cells", cells(0)),
+        ("interrupt-controller", []),
+        ("phandle", cells(4)), ("interrupt-map", cells(0, 0, 1, 0, 0, 4, 1, 0, 1, 0, 1, 4)),
+      ])
+    let device = Model("a", [("interrupts-extended", cells(4, 1, 8))])
+    #expect(try interrupts("/a", [gic, controller, device]) == ["/extirq(1,8)"])
+    let tree = try DeviceTree(blob: BlobWriter.blob(Model("", [], [gic, controller])))
+    #expect(References(tree).of(tree.root.children[1]).map { $0.cell } == [2, 8])
+  }
+
+  @Test("A node has at most as many interrupts as a limit says")
+  func many() throws {
+    let zeros = [UInt8](repeating: 0, count: 4 * 4096)
+    #expect(try interrupts("/a", [pic, Model("a", [("interrupts", zeros), ("interrupt-parent", cells(2))])]).count == 4096)
+    #expect(
+      try interrupts("/a", [pic, Model("a", [("interrupts", zeros + [0, 0, 0, 0]), ("interrupt-parent", cells(2))])])
+        == ["/a: has more than 4096 interrupts, which nothing has"])
+  }
+
   @Test("Interrupt parents in a circle end")
   func circles() throws {
     let a = Model("a", [("phandle", cells(5)), ("interrupt-parent", cells(6))])
