@@ -50,10 +50,15 @@ let package = Package(
     .executableTarget(
       name: "guestprobe", dependencies: ["BrokerProtocol", "GuestAgent", "Linux", "Partition", "RingBuffer", "SharedMemory"],
       path: "Tests/Guests/Probe", cSettings: view, swiftSettings: rules),
+    // Reads and writes trees for Tests/DeviceTrees/check.
+    .executableTarget(
+      name: "rewrite-trees", dependencies: ["DeviceTree", "Linux"], path: "Tests/DeviceTrees/Rewrite", cSettings: view,
+      swiftSettings: hostRules),
     .executableTarget(
       name: "Benchmarks",
       dependencies: [
-        "BrokerProtocol", "CLinux", "GuestAgent", "Linux", "OwnerService", "Partition", "RingBuffer", "SharedMemory",
+        "BrokerProtocol", "CLinux", "DeviceTree", "GuestAgent", "Linux", "OwnerService", "Partition", "RingBuffer",
+        "SharedMemory",
       ],
       path: "Benchmarks", exclude: ["README.md", "count-instructions"], cSettings: view, swiftSettings: hostRules),
 

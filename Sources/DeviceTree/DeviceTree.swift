@@ -87,7 +87,7 @@ struct Records {
   func path(of node: Int32) -> String { nodePath(Int(node), nodes, bytes) }
 }
 
-/// From the root: "/soc/serial@7e201000". Bytes that no node's name has show as '?'.
+/// From the root: "/soc/serial@7e201000". A '/' within a name, which no node has, shows as '?'.
 func nodePath(_ node: Int, _ nodes: [NodeRecord], _ bytes: [UInt8]) -> String {
   var names: [Extent] = []
   var node = node
@@ -101,7 +101,7 @@ func nodePath(_ node: Int, _ nodes: [NodeRecord], _ bytes: [UInt8]) -> String {
   for name in names.reversed() {
     path.append(0x2f)
     for byte in bytes[Int(name.start)..<Int(name.start) + Int(name.count)] {
-      path.append(byte > 0x20 && byte < 0x7f && byte != 0x2f ? byte : 0x3f)
+      path.append(byte != 0x2f ? byte : 0x3f)
     }
   }
   return String(decoding: path, as: UTF8.self)
@@ -146,7 +146,7 @@ public enum DeviceTreeError: Error, Equatable, Sendable {
   case overlap(offset: Int)
   /// A token that is none, or not here.
   case badToken(UInt32, offset: Int, path: String)
-  /// A name that is not terminated, too long, or outside the strings block.
+  /// A name that is not terminated, too long, not printable ASCII, or outside the strings block.
   case badString(offset: Int?, path: String)
   /// A property or a child of a node that has another one of that name.
   case duplicate(offset: Int, path: String)
@@ -171,7 +171,7 @@ public enum DeviceTreeError: Error, Equatable, Sendable {
     case .overlap(let offset): "is damaged: the block that offset 0x\(String(offset, radix: 16)) names lies over another one"
     case .badToken(let token, let offset, let path): "is damaged\(inside(path)): unexpected token \(token)\(at(offset))"
     case .badString(let offset, let path):
-      "is damaged\(inside(path)): the name\(at(offset)) is outside its block, not terminated or too long"
+      "is damaged\(inside(path)): the name\(at(offset)) is outside its block, not terminated, too long or not printable"
     case .duplicate(let offset, let path): "is damaged\(inside(path)): a second property or node of the same name\(at(offset))"
     case .tooDeep(let offset, let path):
       "is damaged\(inside(path)): nodes nested deeper than \(DeviceTree.maximumDepth)\(at(offset))"

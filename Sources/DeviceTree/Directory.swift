@@ -23,7 +23,9 @@ extension Records {
       nodes[Int(node)].firstProperty = Int32(properties.count)
       var children: [String] = []
       for name in names {
-        guard name.utf8.count <= Self.maximumName else { throw .badString(offset: nil, path: self.path(of: node)) }
+        guard name.utf8.count <= Self.maximumName, name.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else {
+          throw .badString(offset: nil, path: self.path(of: node))
+        }
         let file = "\(path)/\(name)"
         switch fileKind(file) {
         case .directory: children.append(name)

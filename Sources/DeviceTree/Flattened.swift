@@ -277,41 +277,38 @@ private struct FoundName {
   var mark: UInt64
 }
 
-/// The string at `offset`, which is below `end`, up to its terminating 0; nil when there is none, or it is too long.
+/// The name at `offset`, which is below `end`, up to its terminating 0; nil when there is none, when it is too long, or when a
+/// byte of it isn't printable ASCII.
 @inline(__always)
 private func string(_ span: RawSpan, at offset: Int, end: Int) -> FoundName? {
   let limit = min(end - offset, Records.maximumName + 1)
   var place = 0
   var hash: UInt64 = 0
-  // Eight bytes at a time: the lowest bit that is set in `zeros` is in the first byte that is 0.
-  while limit - place >= 8 {
-    // SAFETY: eight bytes are left up to `end`.
-    let bytes = unsafe UInt64(littleEndian: span.unsafeLoadUnaligned(fromUncheckedByteOffset: offset + place, as: UInt64.self))
-    let zeros = (bytes &- 0x0101_0101_0101_0101) & ~bytes & 0x8080_8080_8080_8080
-    if zeros != 0 {
-      let bit = UInt64(zeros.trailingZeroBitCount) & ~7
-      hash = (hash ^ bytes & ((1 as UInt64) << bit &- 1)) &* 0x9e37_79b9_7f4a_7c15
-      let count = place + Int(bit / 8)
-      return FoundName(
-        extent: Extent(start: Int32(truncatingIfNeeded: offset), count: Int32(truncatingIfNeeded: count)),
-        mark: 1 << (hash >> 58))
-    }
-    hash = (hash ^ bytes) &* 0x9e37_79b9_7f4a_7c15
-    place += 8
-  }
-  var rest: UInt64 = 0
-  var shift: UInt64 = 0
   while place < limit {
-    let byte = byte(span, at: offset + place)
-    if byte == 0 {
-      hash = (hash ^ rest) &* 0x9e37_79b9_7f4a_7c15
-      return FoundName(
-        extent: Extent(start: Int32(truncatingIfNeeded: offset), count: Int32(truncatingIfNeeded: place)),
-        mark: 1 << (hash >> 58))
+    var bytes: UInt64 = 0
+    if limit - place >= 8 {
+      // SAFETY: eight bytes are left up to `end`.
+      bytes = unsafe UInt64(littleEndian: span.unsafeLoadUnaligned(fromUncheckedByteOffset: offset + place, as: UInt64.self))
+    } else {
+      for index in 0..<limit - place { bytes |= UInt64(byte(span, at: offset + place + index)) << UInt64(8 * index) }
+      // What is behind the end is no terminating 0.
+      bytes |= ~0 << UInt64(8 * (limit - place))
     }
-    rest |= UInt64(byte) << shift
-    shift += 8
-    place += 1
+    // The lowest bit that is set tells the first byte that is 0; those that are below 0x21 or above 0x7e.
+    let zeros = (bytes &- 0x0101_0101_0101_0101) & ~bytes & 0x8080_8080_8080_8080
+    let odd = (bytes | (bytes &- 0x2121_2121_2121_2121) | (bytes &+ 0x0101_0101_0101_0101)) & 0x8080_8080_8080_8080
+    if zeros == 0 {
+      if odd != 0 { return nil }
+      hash = (hash ^ bytes) &* 0x9e37_79b9_7f4a_7c15
+      place += 8
+      continue
+    }
+    let bit = UInt64(zeros.trailingZeroBitCount) & ~7
+    let mask = (1 as UInt64) << bit &- 1
+    if odd & mask != 0 { return nil }
+    hash = (hash ^ bytes & mask) &* 0x9e37_79b9_7f4a_7c15
+    let extent = Extent(start: Int32(truncatingIfNeeded: offset), count: Int32(truncatingIfNeeded: place + Int(bit / 8)))
+    return FoundName(extent: extent, mark: 1 << (hash >> 58))
   }
   return nil
 }

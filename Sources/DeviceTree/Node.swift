@@ -10,7 +10,7 @@ public struct Node: Sendable {
   /// With its unit address: "serial@7e201000". Empty for the root.
   public var name: String { String(decoding: tree.slice(record.name), as: UTF8.self) }
 
-  /// From the root: "/soc/serial@7e201000". Bytes that no node's name has show as '?'.
+  /// From the root: "/soc/serial@7e201000". A '/' within a name, which no node has, shows as '?'.
   public var path: String { nodePath(index, tree.nodes, tree.bytes) }
 
   public var parent: Node? { record.parent < 0 ? nil : Node(tree: tree, index: Int(record.parent)) }

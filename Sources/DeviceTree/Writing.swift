@@ -62,7 +62,7 @@ public struct FlattenedWriter {
 
   mutating func beginNode(_ name: ArraySlice<UInt8>) {
     precondition(depth > 0 || structure.isEmpty, "a tree has one root")
-    if name.count > Records.maximumName || name.contains(0) { hasBadName = true }
+    checkName(name)
     depth += 1
     if depth > DeviceTree.maximumDepth { isTooDeep = true }
     add(1)
@@ -80,7 +80,7 @@ public struct FlattenedWriter {
   /// A property of the node that was begun last, which has no child yet.
   public mutating func property(_ name: String, _ value: [UInt8]) {
     let bytes = Array(name.utf8)
-    if bytes.count > Records.maximumName || bytes.contains(0) { hasBadName = true }
+    checkName(bytes[...])
     guard names.count + bytes.count <= 4 * DeviceTree.maximumSize else {
       isTooLarge = true
       return
@@ -106,7 +106,7 @@ public struct FlattenedWriter {
   }
 
   /// - Throws: What nobody could read: `tooLarge`, beyond `DeviceTree.maximumSize`; `badString`, a name of more than 255 bytes or
-  ///   with a 0 in it; `tooDeep`.
+  ///   with one that isn't printable ASCII; `tooDeep`.
   public consuming func finish(
     version: FlattenedVersion = .v17, reservations: [AddressRange] = [], bootCPU: UInt32 = 0
   ) throws(DeviceTreeError) -> [UInt8] {
@@ -190,6 +190,10 @@ public struct FlattenedWriter {
       return
     }
     structure += bytes
+  }
+
+  private mutating func checkName(_ name: ArraySlice<UInt8>) {
+    if name.count > Records.maximumName || !name.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) { hasBadName = true }
   }
 
   private mutating func pad() { while structure.count % 4 != 0 { structure.append(0) } }

@@ -173,7 +173,7 @@ struct FlattenedTests {
       (.badToken(7, offset: 56, path: "/"), "is damaged in /: unexpected token 7 at offset 0x38"),
       (
         .badString(offset: 255, path: "/a/b"),
-        "is damaged in /a/b: the name at offset 0xff is outside its block, not terminated or too long"
+        "is damaged in /a/b: the name at offset 0xff is outside its block, not terminated, too long or not printable"
       ),
       (.tooDeep(offset: 16, path: "/a"), "is damaged in /a: nodes nested deeper than 64 at offset 0x10"),
       (.tooDeep(offset: nil, path: "/a"), "is damaged in /a: nodes nested deeper than 64"),
@@ -245,11 +245,37 @@ struct FlattenedTests {
     writer.begin("")
     writer.begin("a")
     writer.token(2)
-    writer.begin("soc/@1\u{7f}")
+    writer.begin("soc/@1")
     writer.begin("b")
     let place = 56 + writer.structure.count
     writer.token(7)
-    #expect(error(writer.blob) == .badToken(7, offset: place, path: "/soc?@1?/b"))
+    #expect(error(writer.blob) == .badToken(7, offset: place, path: "/soc?@1/b"))
+  }
+
+  @Test("A name's bytes are printable ASCII, wherever it ends")
+  func printable() {
+    for length in [1, 7, 8, 9, 17] {
+      for place in 0..<length {
+        for (byte, isGood) in [
+          (0x20, false), (0x21, true), (0x7e, true), (0x7f, false), (0x80, false), (0xff, false), (1, false),
+        ] as [(UInt8, Bool)] {
+          var name = [UInt8](repeating: 0x61, count: length)
+          name[place] = byte
+          // A node's name with something behind it, and a property's as the last thing of the blob.
+          var node = BlobWriter()
+          node.token(1)
+          node.structure += name + [0]
+          node.pad()
+          node.token(2, 9)
+          #expect(error(node.blob) == (isGood ? nil : .badString(offset: 60, path: "/")))
+          var property = BlobWriter()
+          property.begin("")
+          property.token(3, 0, 0, 2, 9)
+          property.strings = name + [0]
+          #expect(error(property.blob) == (isGood ? nil : .badString(offset: 72, path: "/")))
+        }
+      }
+    }
   }
 
   @Test("Two properties of a name, or two children, are refused, few or many", arguments: [1, 2, 15, 16, 17, 18, 40, 3000])
