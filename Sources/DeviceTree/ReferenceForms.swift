@@ -1,3 +1,5 @@
+import Linux
+
 /// How a property refers to nodes.
 enum ReferenceForm: Sendable {
   /// Phandles and nothing else.
