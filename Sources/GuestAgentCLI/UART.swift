@@ -34,6 +34,9 @@ private struct Connection: ~Copyable {
 
   init(_ context: Context, _ name: String) throws(Failure) {
     let peripheral = try context.peripheral(name)
+    guard peripheral.peripheralClass == .uart else {
+      throw Failure("\(name) is of class \(peripheral.peripheralClass.name), no UART", .usage)
+    }
     let link = context.link(of: peripheral)
     var agent = try context.open(link)
     do throws(AgentError) {

@@ -60,11 +60,8 @@ struct Pump: ~Copyable {
     guard !links.isEmpty else { throw .ownsNoLink(guest: partition.guestName) }
 
     var drivers: [(export: Export, driver: UARTDriver)] = []
-    for export in partition.exports {
-      switch export.peripheralClass {
-      case .uart: drivers.append((export, try configuration.openUART(export)))
-      }
-    }
+    let exports = partition.exports.filter { $0.peripheralClass.isServed }
+    for export in exports { drivers.append((export, try configuration.openUART(export))) }
     var channels: [(link: OpenLink, guest: String, channel: Int)] = []
     var interrupts: [Interrupt] = []
     for link in links {
@@ -75,7 +72,7 @@ struct Pump: ~Copyable {
     }
     let clients = FixedArray(count: channels.count) {
       let (link, guest, channel) = channels[$0]
-      return Client(link, channel: channel, guest: guest, grants: partition.exports.map { $0.grant(to: guest) })
+      return Client(link, channel: channel, guest: guest, grants: exports.map { $0.grant(to: guest) })
     }
     wakeUps = try WakeUps(clients, interrupts: interrupts)
     self.clients = clients

@@ -31,8 +31,9 @@ public struct ServiceConfiguration: Sendable {
     for assignment in memory where !partition.links.contains(where: { sameText($0.name, assignment.name) }) {
       throw .unknownName(option: "--memory", assignment.name, known: partition.links.map { $0.name })
     }
-    for assignment in bindings where !partition.exports.contains(where: { sameText($0.name, assignment.name) }) {
-      throw .unknownName(option: "--bind", assignment.name, known: partition.exports.map { $0.name })
+    let served = partition.exports.filter { $0.peripheralClass.isServed }.map { $0.name }
+    for assignment in bindings where !served.contains(where: { sameText($0, assignment.name) }) {
+      throw .unknownName(option: "--bind", assignment.name, known: served)
     }
   }
 

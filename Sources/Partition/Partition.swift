@@ -81,13 +81,56 @@ public struct Link: Sendable {
 public struct Export: Sendable {
   public var name: String
   public var peripheralClass: PeripheralClass
-  /// The device's node.
+  /// The node of the UART, or of the I2C or SPI controller; of the first line's controller for GPIO.
   public var devicePath: String
-  /// The guests that may use it.
-  public var clients: [String]
-  public var access: Access
-  /// Clients may not set a higher speed.
+  /// Who may use it, and how. On an I2C or SPI bus only what `elements` say is granted; this is their default.
+  public var grant: Grant
+  /// The addresses, chip selects or lines that are shared; none for a UART.
+  public var elements: [Element] = []
+  public var onClientLoss: OnClientLoss
+  /// UART: clients may not set a higher speed.
   public var maximumBaud: UInt32?
+  /// I2C and SPI: no transfer may have more bytes, all its messages together.
+  public var maximumTransferBytes: UInt32?
+
+  /// What happens to the peripheral when a client's session ends (reboot, crash).
+  public enum OnClientLoss: Sendable {
+    /// Nothing: bytes that were accepted leave, lines stay as they are.
+    case hold
+    /// UART: bytes that have not left are dropped.
+    case discard
+    /// GPIO: the lines that the client drove become inputs.
+    case input
+    /// GPIO: the lines that the client drove are driven inactive.
+    case inactive
+  }
+
+  /// What has a grant of its own: an I2C address, an SPI chip select or a GPIO line.
+  public struct Element: Sendable {
+    /// The node's name; a GPIO line's `gpio-line-names`, "" without.
+    public var name: String
+    /// The 7-bit address, the chip select, or the line's number at its controller.
+    public var number: UInt32
+    /// The controller's node.
+    public var devicePath: String
+    public var grant: Grant
+    /// SPI: clients may not use a faster clock, in hertz.
+    public var maximumFrequency: UInt32?
+    /// GPIO: the specifier's second cell; bit 0 is active low.
+    public var flags: UInt32 = 0
+  }
+}
+
+/// Who may use something, in which way and how much.
+public struct Grant: Sendable {
+  /// The guests that may.
+  public var clients: [String] = []
+  public var access = Access.readWrite
+  /// 0 to 7: of requests that wait for one device, the highest is done first.
+  public var priority: UInt8 = 0
+  /// What each client may have done in a second: requests, and payload bytes of both directions.
+  public var maximumOperationsPerSecond: UInt32?
+  public var maximumBytesPerSecond: UInt32?
 }
 
 /// A peripheral of another guest.
@@ -101,17 +144,24 @@ public struct Import: Sendable {
 }
 
 public enum PeripheralClass: Sendable {
-  case uart
+  case uart, i2c, spi, gpio
 
   public var name: String {
     switch self {
     case .uart: "uart"
+    case .i2c: "i2c"
+    case .spi: "spi"
+    case .gpio: "gpio"
     }
   }
 
+  /// Whether this version's programs serve it.
+  public var isServed: Bool { self == .uart }
+
   init?(_ name: String) {
-    guard sameText(name, "uart") else { return nil }
-    self = .uart
+    let all: [PeripheralClass] = [.uart, .i2c, .spi, .gpio]
+    guard let found = all.first(where: { sameText($0.name, name) }) else { return nil }
+    self = found
   }
 }
 

@@ -4,6 +4,11 @@ import Linux
 extension Partition {
   static var maximumLinks: Int { 64 }
   static var maximumPeripherals: Int { 256 }
+  /// As many as the links that could lead to them.
+  static var maximumClients: Int { 64 }
+  /// More than the 112 addresses of an I2C bus; a request names at most 64 GPIO lines.
+  static var maximumElements: Int { 128 }
+  static var maximumLines: Int { 64 }
 
   /// The guestbroker node of a tree: a child of the root.
   static func guestNode(in tree: DeviceTree) -> Node? {
@@ -26,15 +31,26 @@ extension Partition {
       links.append(link)
       linkNodes.append(node)
     }
-    for node in guest.child("exports")?.children ?? [] where node.isOkay {
-      guard exports.count < Self.maximumPeripherals else { throw .tooMany(what: "exports", limit: Self.maximumPeripherals) }
+    for (index, node) in (guest.child("exports")?.children ?? []).filter({ $0.isOkay }).enumerated() {
+      guard index < Self.maximumPeripherals else { throw .tooMany(what: "exports", limit: Self.maximumPeripherals) }
       try checkName(node.name, at: node)
       guard let peripheralClass = try self.peripheralClass(of: node) else { continue }
       if exports.contains(where: { sameText($0.name, node.name) }) { throw .duplicate(what: "exports", name: node.name) }
-      exports.append(try Export(node, peripheralClass, tree))
+      let export = try Export(node, peripheralClass, tree)
+      exports.append(export)
+      if export.elements.isEmpty && peripheralClass != .uart {
+        notes.append(
+          "\(node.path) grants nothing: it needs a child with a reg for each \(peripheralClass == .i2c ? "address" : "chip select")"
+        )
+      }
+      guard peripheralClass.isServed else { continue }
+      for name in ["priority", "max-ops-per-second", "max-bytes-per-second", "on-client-loss"]
+      where node.property(name) != nil && !(sameText(name, "on-client-loss") && export.onClientLoss == .hold) {
+        notes.append("\(node.path): this version does not act on \(name)")
+      }
     }
-    for node in guest.child("imports")?.children ?? [] where node.isOkay {
-      guard imports.count < Self.maximumPeripherals else { throw .tooMany(what: "imports", limit: Self.maximumPeripherals) }
+    for (index, node) in (guest.child("imports")?.children ?? []).filter({ $0.isOkay }).enumerated() {
+      guard index < Self.maximumPeripherals else { throw .tooMany(what: "imports", limit: Self.maximumPeripherals) }
       try checkName(node.name, at: node)
       guard let peripheralClass = try self.peripheralClass(of: node) else { continue }
       let wanted = try node.require("link", "a phandle of one of this guest's link nodes").cell
@@ -51,12 +67,16 @@ extension Partition {
     }
   }
 
-  /// Nil, with a note, for a class that this version does not serve.
+  /// Nil, with a note, for a class that this version does not know; a note for one that it doesn't serve.
   private mutating func peripheralClass(of node: Node) throws(PartitionError) -> PeripheralClass? {
-    let text = try node.text("class", "\"uart\"")
-    if let known = PeripheralClass(text) { return known }
-    notes.append("\(node.path) is left out: this version does not know class \"\(text)\"")
-    return nil
+    let text = try node.text("class", "\"uart\", \"i2c\", \"spi\" or \"gpio\"")
+    let known = PeripheralClass(text)
+    if known == nil {
+      notes.append("\(node.path) is left out: this version does not know class \"\(text)\"")
+    } else if known?.isServed == false {
+      notes.append("\(node.path) cannot be used yet: this version serves class \"uart\" only")
+    }
+    return known
   }
 }
 
@@ -146,26 +166,126 @@ extension Export {
   init(_ node: Node, _ peripheralClass: PeripheralClass, _ tree: DeviceTree) throws(PartitionError) {
     name = node.name
     self.peripheralClass = peripheralClass
+    let isBus = peripheralClass == .i2c || peripheralClass == .spi
+    grant = try Grant(node, otherwise: Grant(), needsClients: !isBus)
+    onClientLoss = try Self.onClientLoss(node, peripheralClass)
+    if peripheralClass == .gpio {
+      elements = try Self.lines(node, grant, tree)
+      devicePath = elements.first?.devicePath ?? ""
+      return
+    }
     let wanted = try node.require("device", "a phandle of the device's node").cell
     guard let wanted, let device = tree.node(phandle: wanted) else {
       throw .dangling(node: node.path, property: "device", shouldBe: "the device's node")
     }
     guard device.isReachable else { throw .notOkay(export: node.name, device: device.path) }
     devicePath = device.path
-    let clientsRule = "the names of the guests that may use it"
-    guard let names = try node.require("clients", clientsRule).strings else {
-      throw .invalid(node: node.path, property: "clients", shouldBe: clientsRule)
+    if isBus {
+      maximumTransferBytes = try node.limit("max-transfer-bytes")
+      for child in node.children where child.isOkay {
+        guard elements.count < Partition.maximumElements else {
+          throw .tooMany(what: "children of \(node.path)", limit: Partition.maximumElements)
+        }
+        elements.append(try element(child))
+      }
+    } else {
+      maximumBaud = try node.limit("max-baud")
     }
-    for name in names { try checkName(name, at: node) }
-    clients = names
-    let accessRule = "\"rw\", \"ro\" or \"wo\""
-    guard let access = Access(node.property("access") == nil ? "rw" : try node.text("access", accessRule)) else {
-      throw .invalid(node: node.path, property: "access", shouldBe: accessRule)
+  }
+
+  /// An address or chip select of this bus.
+  private func element(_ node: Node) throws(PartitionError) -> Element {
+    try checkName(node.name, at: node, atSignToo: true)
+    let isI2C = peripheralClass == .i2c
+    let rule =
+      isI2C
+      ? "one I2C address from 0x08 to 0x77, which no other child has"
+      : "one chip select from 0 to 255, which no other child has"
+    guard let number = try node.require("reg", rule).cell, isI2C ? 0x08...0x77 ~= number : number <= 255,
+      !elements.contains(where: { $0.number == number })
+    else { throw .invalid(node: node.path, property: "reg", shouldBe: rule) }
+    return Element(
+      name: node.name, number: number, devicePath: devicePath,
+      grant: try Grant(node, otherwise: grant, needsClients: grant.clients.isEmpty),
+      maximumFrequency: isI2C ? nil : try node.limit("spi-max-frequency"))
+  }
+
+  /// The lines that `gpios` lists.
+  private static func lines(_ node: Node, _ grant: Grant, _ tree: DeviceTree) throws(PartitionError) -> [Element] {
+    let rule =
+      "up to 64 different lines: a phandle of a controller with #gpio-cells = <2>, the line's number and its flags each"
+    guard let cells = try node.require("gpios", rule).cells, !cells.isEmpty, cells.count % 3 == 0,
+      cells.count / 3 <= Partition.maximumLines
+    else { throw .invalid(node: node.path, property: "gpios", shouldBe: rule) }
+    var names: [String]?
+    if let property = node.property("gpio-line-names") {
+      names = property.strings
+      guard names?.count == cells.count / 3 else {
+        throw .invalid(node: node.path, property: "gpio-line-names", shouldBe: "a name for each of gpios")
+      }
     }
-    self.access = access
-    if node.property("max-baud") != nil {
-      maximumBaud = UInt32(clamping: try node.number("max-baud", 1...Int(Int32.max), default: 0))
+    var lines: [Element] = []
+    var controller: Node?
+    for (index, place) in stride(from: 0, to: cells.count, by: 3).enumerated() {
+      if index == 0 || cells[place] != cells[place - 3] { controller = tree.node(phandle: cells[place]) }
+      guard let controller else {
+        throw .dangling(node: node.path, property: "gpios", shouldBe: "a GPIO controller's node")
+      }
+      guard controller.isReachable else { throw .notOkay(export: node.name, device: controller.path) }
+      let name = names?[index] ?? ""
+      if names != nil { try checkName(name, at: node) }
+      let path = controller.path
+      guard controller.property("#gpio-cells")?.cell == 2,
+        !lines.contains(where: { $0.number == cells[place + 1] && sameText($0.devicePath, path) })
+      else { throw .invalid(node: node.path, property: "gpios", shouldBe: rule) }
+      if names != nil, lines.contains(where: { sameText($0.name, name) }) { throw .duplicate(what: "lines", name: name) }
+      lines.append(Element(name: name, number: cells[place + 1], devicePath: path, grant: grant, flags: cells[place + 2]))
     }
+    return lines
+  }
+
+  private static func onClientLoss(_ node: Node, _ peripheralClass: PeripheralClass) throws(PartitionError) -> OnClientLoss {
+    guard node.property("on-client-loss") != nil else { return .hold }
+    let rule =
+      switch peripheralClass {
+      case .uart: "\"hold\" or \"discard\""
+      case .gpio: "\"hold\", \"input\" or \"inactive\""
+      case .i2c, .spi: "\"hold\""
+      }
+    let text = try node.text("on-client-loss", rule)
+    if sameText(text, "hold") { return .hold }
+    if peripheralClass == .uart, sameText(text, "discard") { return .discard }
+    if peripheralClass == .gpio, sameText(text, "input") { return .input }
+    if peripheralClass == .gpio, sameText(text, "inactive") { return .inactive }
+    throw .invalid(node: node.path, property: "on-client-loss", shouldBe: rule)
+  }
+}
+
+extension Grant {
+  /// What a node says; what it doesn't, as `base`.
+  init(_ node: Node, otherwise base: Grant, needsClients: Bool) throws(PartitionError) {
+    self = base
+    if needsClients || node.property("clients") != nil {
+      let rule = "the names of the guests that may use it"
+      guard let names = try node.require("clients", rule).strings else {
+        throw .invalid(node: node.path, property: "clients", shouldBe: rule)
+      }
+      guard names.count <= Partition.maximumClients else {
+        throw .tooMany(what: "clients in \(node.path)", limit: Partition.maximumClients)
+      }
+      for name in names { try checkName(name, at: node) }
+      clients = names
+    }
+    if node.property("access") != nil {
+      let rule = "\"rw\", \"ro\" or \"wo\""
+      guard let access = Access(try node.text("access", rule)) else {
+        throw .invalid(node: node.path, property: "access", shouldBe: rule)
+      }
+      self.access = access
+    }
+    priority = UInt8(clamping: try node.number("priority", 0...7, default: Int(priority)))
+    maximumOperationsPerSecond = try node.limit("max-ops-per-second") ?? maximumOperationsPerSecond
+    maximumBytesPerSecond = try node.limit("max-bytes-per-second") ?? maximumBytesPerSecond
   }
 }
 
@@ -229,5 +349,10 @@ extension Node {
       throw .invalid(node: path, property: name, shouldBe: "one cell from \(range.lowerBound) to \(range.upperBound)")
     }
     return Int(clamping: cell)
+  }
+
+  /// A limit that is not there unless it is set.
+  fileprivate func limit(_ name: String) throws(PartitionError) -> UInt32? {
+    property(name) == nil ? nil : UInt32(clamping: try number(name, 1...Int(Int32.max), default: 0))
   }
 }

@@ -10,7 +10,7 @@ import Testing
 struct GrantTests {
   @Test("ro: reading and looking, but neither writing, nor settings, nor throwing away what others write")
   func readOnly() throws {
-    let owner = try TestOwner { $0.exports[0].access = .readOnly }
+    let owner = try TestOwner { $0.exports[0].grant.access = .readOnly }
     var agent = try owner.agent()
     var uart = try UART("uart2", via: &agent)
     #expect(uart.entry.access == 1)
@@ -27,7 +27,7 @@ struct GrantTests {
 
   @Test("wo: writing, but not reading")
   func writeOnly() throws {
-    let owner = try TestOwner { $0.exports[0].access = .writeOnly }
+    let owner = try TestOwner { $0.exports[0].grant.access = .writeOnly }
     var agent = try owner.agent()
     var uart = try UART("uart2", via: &agent)
     #expect(uart.entry.access == 2)
@@ -51,7 +51,7 @@ struct GrantTests {
 
   @Test("Who asks is decided by the link, not by the request: each guest has its own grants at once")
   func twoGuests() throws {
-    let owner = try TestOwner(guests: ["guest2", "guest3"]) { $0.exports[0].clients = ["guest3", "guest4"] }
+    let owner = try TestOwner(guests: ["guest2", "guest3"]) { $0.exports[0].grant.clients = ["guest3", "guest4"] }
     var second = try owner.agent("guest2")
     var third = try owner.agent("guest3")
     #expect(refusal { _ = try UART("uart2", via: &second) } == .access)

@@ -127,7 +127,7 @@ struct HostileClientTests {
   @Test("Requests that wait for a device take all of a guest's slots, not the owner's time")
   func slots() throws {
     let owner = try TestOwner(guests: ["guest2", "guest3"], bindings: ["uart2": "pty"]) {
-      $0.exports[0].clients = ["guest2", "guest3"]
+      $0.exports[0].grant.clients = ["guest2", "guest3"]
     }
     var waiter = try owner.rawEnd("guest3")
     waiter.connect()

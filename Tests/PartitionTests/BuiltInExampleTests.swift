@@ -36,8 +36,8 @@ struct BuiltInExampleTests {
     #expect(link.doorbell == .poll && link.pollInterval == 200 && link.channels == 4)
     let export = try #require(partition.exports.first)
     #expect(partition.exports.count == 1)
-    #expect(export.name == "uart2" && export.peripheralClass == .uart && export.clients == ["guest2"])
-    #expect(export.access == .readWrite && export.maximumBaud == 1_000_000)
+    #expect(export.name == "uart2" && export.peripheralClass == .uart && export.grant.clients == ["guest2"])
+    #expect(export.grant.access == .readWrite && export.maximumBaud == 1_000_000)
     #expect(export.devicePath == "/bus@40000000/motherboard-bus@40000000/iofpga@7,00000000/uart@b000")
   }
 

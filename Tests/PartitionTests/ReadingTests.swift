@@ -119,7 +119,10 @@ struct ReadingTests {
       "guest1", "channels = <4>;", "channels = <4>; mapping = \"fast\";",
       "\(link): property mapping should be \"cached\", \"write-combined\" or \"device\""
     ),
-    ("guest1", "class = \"uart\";", "", "\(export): property class is missing; it should be \"uart\""),
+    (
+      "guest1", "class = \"uart\";", "",
+      "\(export): property class is missing; it should be \"uart\", \"i2c\", \"spi\" or \"gpio\""
+    ),
     ("guest1", "device = <&uart2>;", "", "\(export): property device is missing; it should be a phandle of the device's node"),
     (
       "guest1", "device = <&uart2>;", "device = <0x99>;",
@@ -212,7 +215,10 @@ struct ReadingTests {
       "guest1", "\t\t\tuart2 {", "\t\t\tuart@2 {",
       "/guestbroker/exports/uart@2: 'uart@2' is no name; use 1 to 31 letters, digits and ,._+-"
     ),
-    ("guest1", "class = \"uart\";", "class = <1>;", "\(export): property class should be \"uart\""),
+    (
+      "guest1", "class = \"uart\";", "class = <1>;",
+      "\(export): property class should be \"uart\", \"i2c\", \"spi\" or \"gpio\""
+    ),
     (
       "guest1", "device = <&uart2>;", "device = \"uart2\";",
       "\(export): property device refers to nothing; it should be a phandle of the device's node"
@@ -228,7 +234,7 @@ struct ReadingTests {
     ),
     (
       "guest2", "class = \"uart\";", "",
-      "/guestbroker/imports/uart2: property class is missing; it should be \"uart\""
+      "/guestbroker/imports/uart2: property class is missing; it should be \"uart\", \"i2c\", \"spi\" or \"gpio\""
     ),
     (
       "guest2", "\t\t\tuart2 {", "\t\t\tuart@2 {",
@@ -383,7 +389,7 @@ struct ReadingTests {
     #expect(owner.links[0].channels == 4)
     #expect(owner.links[0].doorbell == .poll && owner.links[0].pollInterval == 200)
     #expect(owner.links[0].name == "guest2")
-    #expect(owner.exports[0].access == .readWrite)
+    #expect(owner.exports[0].grant.access == .readWrite)
     #expect(owner.exports[0].maximumBaud == nil)
   }
 
@@ -422,8 +428,8 @@ struct ReadingTests {
       ])
     #expect(owner.links[0].doorbell == .futex)
     #expect(owner.links[0].name == "shared")
-    #expect(owner.exports[0].access == .writeOnly)
-    #expect(owner.exports[0].clients == ["guest2", "guest3"])
+    #expect(owner.exports[0].grant.access == .writeOnly)
+    #expect(owner.exports[0].grant.clients == ["guest2", "guest3"])
   }
 }
 
@@ -448,7 +454,7 @@ struct DamageTests {
         }
         guard let tree = try? DeviceTree(blob: damaged), let partition = try? Partition(tree) else { continue }
         taken += 1
-        for export in partition.exports { #expect(export.clients.allSatisfy { (1...31).contains($0.utf8.count) }) }
+        for export in partition.exports { #expect(export.grant.clients.allSatisfy { (1...31).contains($0.utf8.count) }) }
         for item in partition.imports { #expect(partition.links[item.link].role == .borrower) }
         for link in partition.links {
           #expect((1...8).contains(link.channels))
