@@ -1,4 +1,5 @@
 import CLinux
+import DeviceTree
 import Linux
 
 /// Measures, between two processes on two processors, what a request through the broker costs next to the least that the
@@ -24,12 +25,16 @@ struct Benchmarks {
       guard let rounds = parseNumber(roundsText), rounds > 0, rounds <= 100_000 else {
         throw UsageError("--rounds \(roundsText) is no count of rounds")
       }
+      let tree = try arguments.value("--tree")
       let operands = try arguments.operands()
       let isRing = operands.first.map { sameText($0, "ring") } ?? false
-      if let extra = operands.dropFirst(isRing ? 1 : 0).first { throw UsageError("unexpected argument '\(extra)'") }
+      let isTree = operands.first.map { sameText($0, "devicetree") } ?? false
+      if tree != nil, !isTree { throw UsageError("--tree is for 'Benchmarks devicetree'") }
+      if let extra = operands.dropFirst(isRing || isTree ? 1 : 0).first { throw UsageError("unexpected argument '\(extra)'") }
       #if DEBUG
         runReleaseBuild(Array(processArguments().dropFirst()))
       #endif
+      if isTree { return runDeviceTree(Int(rounds), tree, json) }
       guard processorCount > 1 else {
         printError("Benchmarks: two processors are needed, one to spin on each side; this machine offers one")
         exitProcess(ExitCode.unavailable.rawValue)
@@ -42,11 +47,13 @@ struct Benchmarks {
   }
 
   static let helpText = """
-    Usage: swift run Benchmarks [ring] [--rounds N] [--json FILE]
+    Usage: swift run Benchmarks [ring | devicetree] [--rounds N] [--json FILE]
     Measures round trips between two processes: through the broker, through a ring, through a Unix socket, and the
     raw ping-pong of two cache lines that nothing between two processors can beat.
 
         ring         measures the ring instead: round trips, throughput, and the wake-up of a sleeper
+        devicetree   measures how long the largest device tree takes to be read, next to libfdt walking over it;
+                     --tree FILE names another one
         --rounds N   bursts of each (default 400)
         --json FILE  also write one JSON object a line
         --loop N     nothing but N messages sent and received in this process, --bytes N each (default 8): the
@@ -105,6 +112,15 @@ struct Benchmarks {
     } catch {
       printError("Benchmarks: \(error)")
       exitProcess(ExitCode.osError.rawValue)
+    }
+  }
+
+  private static func runDeviceTree(_ rounds: Int, _ path: String?, _ json: String?) {
+    do throws(DeviceTreeError) {
+      try measureDeviceTree(rounds: rounds, path: path, json: json)
+    } catch {
+      printError("Benchmarks: \(path ?? "the tree") \(error.text)")
+      exitProcess(ExitCode.dataError.rawValue)
     }
   }
 
