@@ -13,7 +13,7 @@ func module(_ name: String, uses: [Target.Dependency] = [], settings: [SwiftSett
   .target(name: name, dependencies: uses, exclude: ["README.md"], cSettings: view, swiftSettings: rules + settings)
 }
 
-/// A program for guests, as thin as it can be.
+/// A program, as thin as it can be.
 func program(_ name: String, uses: [Target.Dependency]) -> Target {
   .executableTarget(name: name, dependencies: uses, exclude: ["README.md"], cSettings: view, swiftSettings: rules)
 }
@@ -29,6 +29,7 @@ let package = Package(
   products: [
     .executable(name: "guestagent", targets: ["GuestAgentCLI"]),
     .executable(name: "brokerd", targets: ["brokerd"]),
+    .executable(name: "dt-partition", targets: ["dt-partition"]),
     .library(name: "GuestAgent", targets: ["GuestAgent"]),
     .library(name: "OwnerService", targets: ["OwnerService"]),
   ],
@@ -46,6 +47,7 @@ let package = Package(
       "GuestAgentCLI", uses: ["BrokerProtocol", "GuestAgent", "Linux", "Partition", "RingBuffer", "SharedMemory"]),
     program(
       "brokerd", uses: ["BrokerProtocol", "CLinux", "Linux", "OwnerService", "Partition", "RingBuffer", "SharedMemory"]),
+    program("dt-partition", uses: ["DeviceTree", "Linux", "Partition"]),
     // What Tests/Guests runs inside its guests, built as the programs are.
     .executableTarget(
       name: "guestprobe", dependencies: ["BrokerProtocol", "GuestAgent", "Linux", "Partition", "RingBuffer", "SharedMemory"],
@@ -84,6 +86,6 @@ let package = Package(
       uses: [
         "BrokerProtocol", "CLinux", "GuestAgent", "Linux", "OwnerService", "Partition", "RingBuffer", "SharedMemory",
       ]),
-    tests(of: "EndToEnd", uses: ["CLinux", "GuestAgentCLI", "RingBuffer", "SharedMemory", "brokerd"]),
+    tests(of: "EndToEnd", uses: ["CLinux", "GuestAgentCLI", "RingBuffer", "SharedMemory", "brokerd", "dt-partition"]),
   ],
   swiftLanguageModes: [.v6])

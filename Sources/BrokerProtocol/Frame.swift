@@ -1,9 +1,6 @@
 /// Version of what the frames mean (Spec 4 §1). The owner states its own in the link's header.
 public var protocolVersion: UInt32 { 1 }
 
-/// The version of these programs.
-public var releaseVersion: String { "0.1.0" }
-
 /// Bytes of data in one request or response at most, where the ring is large enough for it (Spec 4 §1).
 public var maximumData: Int { 4096 }
 

@@ -16,6 +16,9 @@ public struct Errno: Error, Equatable, Sendable {
   /// EACCES or EPERM.
   public var isPermission: Bool { code == EACCES || code == EPERM }
 
+  /// ENOENT.
+  public var isMissing: Bool { code == ENOENT }
+
   public static var interrupted: Errno { Errno(EINTR) }
   public static var io: Errno { Errno(EIO) }
   public static var fileTooBig: Errno { Errno(EFBIG) }

@@ -11,6 +11,56 @@ public func processArguments() -> [String] {
   return String(decoding: bytes, as: UTF8.self).parts(separatedBy: 0)
 }
 
+/// The version of these programs.
+public var releaseVersion: String { "0.1.0" }
+
+/// Runs another program, found in `PATH`, to its end. It has this process's standard error.
+///
+/// - Parameters:
+///   - words: Its name and its arguments.
+///   - input: What it reads as its standard input; nil for nothing.
+///   - limit: The most that it may write; it is killed when it writes more.
+/// - Returns: What it wrote to its standard output, and its exit status as a shell has it: 128 and the number of the signal that killed it.
+/// - Throws: `ENOENT` when there is no such program, `Errno.fileTooBig` when it wrote more than `limit`.
+public func runProgram(_ words: [String], input: [UInt8]? = nil, limit: Int) throws(Errno) -> (output: [UInt8], status: Int32) {
+  var file: Int32 = -1
+  if let input {
+    file = try check(unsafe lx_memory_file("input"))
+    guard writeBytes(input, to: file), lseek(file, 0, SEEK_SET) == 0 else {
+      let error = Errno.last
+      close(file)
+      throw error
+    }
+  }
+  var text = words.reduce(into: [UInt8]()) { $0 += Array($1.utf8) + [0] }
+  var output: Int32 = -1
+  let process = unsafe text.withUnsafeMutableBytes {
+    unsafe lx_spawn($0.baseAddress!.assumingMemoryBound(to: CChar.self), words.count, file, &output)
+  }
+  let failure = Errno.last
+  if file >= 0 { close(file) }
+  guard process > 0 else { throw failure }
+  let pipe = FileDescriptor(owning: output)
+  var result: [UInt8] = []
+  var problem: Errno?
+  var buffer = [UInt8](repeating: 0, count: 65536)
+  do throws(Errno) {
+    while true {
+      let count = try pipe.read(into: &buffer)
+      if count == 0 { break }
+      guard result.count + count <= limit else { throw .fileTooBig }
+      result += buffer[..<count]
+    }
+  } catch {
+    problem = error
+    kill(process, SIGKILL)
+  }
+  let status = lx_wait(process)
+  if let problem { throw problem }
+  guard status >= 0 else { throw .last }
+  return (result, status)
+}
+
 public func exitProcess(_ status: Int32) -> Never { exit(status) }
 
 public var userID: UInt32 { geteuid() }

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -51,6 +52,39 @@ static inline const char *_Nonnull lx_strerror(int code) { return strerror(code)
 
 /// The calling process is killed when its parent ends, however that ends.
 static inline int lx_die_with_parent(void) { return prctl(PR_SET_PDEATHSIG, SIGKILL); }
+
+/// Starts the program that the first of `count` words names, looked for in PATH; each word ends with a 0. It reads `input`, or
+/// nothing when that is -1; what it writes can be read from `*output`. Returns the process, or -1.
+static inline pid_t lx_spawn(char *_Nonnull words, size_t count, int input, int *_Nonnull output) {
+  char **argv = (char **)calloc(count + 1, sizeof *argv);
+  if (!argv || count == 0) return free(argv), errno = ENOMEM, -1;
+  for (size_t i = 0; i < count; i++, words += strlen(words) + 1) argv[i] = words;
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return free(argv), -1;
+  posix_spawn_file_actions_t actions;
+  pid_t process = -1;
+  int e = posix_spawn_file_actions_init(&actions);
+  if (e == 0) {
+    e = posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
+    if (e == 0 && input >= 0) e = posix_spawn_file_actions_adddup2(&actions, input, 0);
+    if (e == 0 && input < 0) e = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    if (e == 0) e = posix_spawnp(&process, argv[0], &actions, 0, argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+  }
+  free(argv);
+  close(ends[1]);
+  if (e != 0) return close(ends[0]), errno = e, -1;
+  *output = ends[0];
+  return process;
+}
+
+/// Waits for a process's end. Its exit status, or 128 and the number of the signal that killed it; -1 when there is no such process.
+static inline int lx_wait(pid_t process) {
+  int status;
+  while (waitpid(process, &status, 0) == -1)
+    if (errno != EINTR) return -1;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
 
 // ---- Processor -------------------------------------------------------------------------------------------------------
 
@@ -172,6 +206,9 @@ static inline uint64_t lx_path_size(const char *_Nonnull path) {
   struct stat s;
   return stat(path, &s) == 0 ? (uint64_t)s.st_size : 0;
 }
+
+/// A file without a name, in memory.
+static inline int lx_memory_file(const char *_Nonnull name) { return memfd_create(name, MFD_CLOEXEC); }
 
 static inline const char *_Nonnull lx_entry_name(const struct dirent *_Nonnull entry) { return entry->d_name; }
 

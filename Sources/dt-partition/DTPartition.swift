@@ -1,0 +1,69 @@
+import Linux
+
+@main
+struct DTPartition {
+  static func main() {
+    claimStandardDescriptors()
+    var arguments = Arguments(Array(processArguments().dropFirst()))
+    let manual = manual(for: arguments)
+    do throws(Failure) {
+      exitProcess(try run(&arguments).rawValue)
+    } catch {
+      printError("dt-partition: \(error.sentence)")
+      if error.exitCode == .usage { printError("Try '\(manual) --help'.") }
+      exitProcess(error.exitCode.rawValue)
+    }
+  }
+
+  private static let commands = ["check"]
+
+  /// The command whose --help is about these arguments.
+  private static func manual(for arguments: Arguments) -> String {
+    var arguments = arguments
+    guard let word = arguments.command(), commands.contains(where: { sameText($0, word) }) else { return "dt-partition" }
+    return "dt-partition \(word)"
+  }
+
+  private static func run(_ arguments: inout Arguments) throws(Failure) -> ExitCode {
+    if arguments.flag("--version", "-V") {
+      emit("dt-partition \(releaseVersion)")
+      return .ok
+    }
+    let command = arguments.command()
+    let wantsHelp = arguments.flag("--help", "-h")
+    guard let command else {
+      guard wantsHelp else { throw Failure("a command is missing: \(listed(commands)); options come behind it", .usage) }
+      emit(helpText)
+      return .ok
+    }
+    if sameText(command, "check") {
+      if !wantsHelp { return try check(&arguments) }
+      emit(checkHelp)
+    } else if sameText(command, "help") {
+      emit(helpText)
+    } else {
+      throw Failure("unknown command '\(command)'; there is \(listed(commands))", .usage)
+    }
+    return .ok
+  }
+}
+
+/// Why the program ends: one sentence that names the thing and the remedy.
+struct Failure: Error {
+  let sentence: String
+  let exitCode: ExitCode
+
+  init(_ sentence: String, _ exitCode: ExitCode) {
+    self.sentence = sentence
+    self.exitCode = exitCode
+  }
+
+  init(_ error: UsageError) { self.init(error.text, .usage) }
+}
+
+/// Prints a line of results. Ends the program when it can't: nobody should believe that all is well.
+func emit(_ line: String) {
+  if writeBytes(Array(line.utf8) + [0x0a], to: 1) { return }
+  printError("dt-partition: cannot write to standard output: \(Errno.last.text)")
+  exitProcess(ExitCode.ioError.rawValue)
+}
