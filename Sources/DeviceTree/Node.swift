@@ -3,7 +3,8 @@ import Linux
 /// A node of a tree.
 public struct Node: Sendable {
   public let tree: DeviceTree
-  let index: Int
+  /// Its place among the nodes of its tree, from 0 on, in no order but that parents come before their children.
+  public let index: Int
 
   private var record: NodeRecord { tree.nodes[index] }
 

@@ -1,16 +1,96 @@
-import DeviceTree
 import Linux
 import Partition
 
-/// `dt-partition check`: what is wrong with trees together.
-func check(_ arguments: inout Arguments) throws(Failure) -> ExitCode {
+/// `dt-partition check`: what is wrong with trees, alone and together.
+func check(_ arguments: inout Arguments) throws(Failure) -> Int32 {
+  let json = arguments.flag("--json")
+  let isLive = arguments.flag("--live")
+  var guests: [NamedTree] = []
+  var hypervisor: [NamedTree] = []
+  var ignored: [Rule] = []
+  let system: String?
+  let sysfs: String?
   let operands: [String]
+  let hypervisorTrees: [String]
   do throws(UsageError) {
+    system = try arguments.value("--system", "-s")
+    hypervisorTrees = try arguments.values("--hypervisor")
+    for id in try arguments.values("--ignore") { ignored.append(try rule(id)) }
+    sysfs = try arguments.value("--sysfs")
     operands = try arguments.operands()
+    if isLive {
+      if operands.count > 1 { throw UsageError("--live takes one tree, this machine's, not '\(operands[1])' too") }
+      if system != nil || !hypervisorTrees.isEmpty {
+        throw UsageError("--live takes neither --system nor --hypervisor: it looks at this machine's own devices")
+      }
+    } else if sysfs != nil {
+      throw UsageError("--sysfs is for --live")
+    } else if operands.isEmpty {
+      throw UsageError("a device tree is missing: name one for each guest")
+    }
+    if operands.count > 64 { throw UsageError("more than 64 guests' trees") }
   } catch {
     throw Failure(error)
   }
-  guard !operands.isEmpty else { throw Failure("a device tree is missing", .usage) }
-  for path in operands { _ = try TreeArgument(path) }
-  return .ok
+  func isWanted(_ finding: Finding) -> Bool { !ignored.contains { $0 == finding.rule } }
+  if isLive {
+    let tree = NamedTree(
+      file: operands.first ?? "/proc/device-tree", tree: try TreeArgument(operands.first ?? "/proc/device-tree").tree)
+    do throws(Errno) {
+      return show(try TreeCheck.live(tree, sysfs: sysfs ?? "/sys").filter { isWanted($0) }, json)
+    } catch {
+      throw Failure(
+        "\(sysfs ?? "/sys") shows no devices of a device tree: \(error.text); was this kernel booted with one?",
+        error.isPermission ? .noPermission : .noInput)
+    }
+  }
+  for operand in operands { guests.append(try NamedTree(operand)) }
+  for operand in hypervisorTrees { hypervisor.append(try NamedTree(operand)) }
+  let check = TreeCheck(
+    guests: guests, system: try system.map { path throws(Failure) in try NamedTree(path) }, hypervisor: hypervisor)
+  return show(check.findings().filter { isWanted($0) }, json)
+}
+
+/// Prints findings, and says how bad it is: 0 nothing, 1 warnings, 2 errors.
+private func show(_ findings: [Finding], _ json: Bool) -> Int32 {
+  for finding in findings {
+    if json {
+      var object = JSONObject()
+      object.add("file", finding.file)
+      object.add("node", finding.node)
+      object.add("severity", finding.severity.text)
+      object.add("rule", finding.rule.id)
+      object.add("message", finding.what)
+      object.add("why", finding.rule.why)
+      object.add("fix", finding.remedy)
+      emit(object.text)
+    } else {
+      emit("\(finding.file): \(finding.node): \(finding.severity.text): \(finding.what)  [\(finding.rule.id)]")
+      emit("    why: \(finding.rule.why)")
+      emit("    fix: \(finding.remedy)")
+    }
+  }
+  let errors = findings.filter { $0.severity == .error }.count
+  let warnings = findings.count - errors
+  if !json, !findings.isEmpty {
+    emit("\(errors) \(errors == 1 ? "error" : "errors"), \(warnings) \(warnings == 1 ? "warning" : "warnings")")
+  }
+  return errors > 0 ? 2 : warnings > 0 ? 1 : 0
+}
+
+private func rule(_ id: String) throws(UsageError) -> Rule {
+  if let rule = Rule(id) { return rule }
+  let near = nearest(id, in: Rule.allCases.map { $0.id })
+  throw UsageError("unknown rule '\(id)'\(near.map { "; did you mean \($0)?" } ?? "; dt-partition(1) lists them")")
+}
+
+extension NamedTree {
+  /// `TREE` or `GUEST=TREE`.
+  fileprivate init(_ operand: String) throws(Failure) {
+    if fileKind(operand) == .none, let named = Assignment(operand) {
+      self.init(file: named.path, guest: named.name, tree: try TreeArgument(named.path).tree)
+    } else {
+      self.init(file: operand, tree: try TreeArgument(operand).tree)
+    }
+  }
 }

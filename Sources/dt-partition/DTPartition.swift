@@ -7,7 +7,7 @@ struct DTPartition {
     var arguments = Arguments(Array(processArguments().dropFirst()))
     let manual = manual(for: arguments)
     do throws(Failure) {
-      exitProcess(try run(&arguments).rawValue)
+      exitProcess(try run(&arguments))
     } catch {
       printError("dt-partition: \(error.sentence)")
       if error.exitCode == .usage { printError("Try '\(manual) --help'.") }
@@ -24,17 +24,18 @@ struct DTPartition {
     return "dt-partition \(word)"
   }
 
-  private static func run(_ arguments: inout Arguments) throws(Failure) -> ExitCode {
+  /// Runs a command, and returns the exit code.
+  private static func run(_ arguments: inout Arguments) throws(Failure) -> Int32 {
     if arguments.flag("--version", "-V") {
       emit("dt-partition \(releaseVersion)")
-      return .ok
+      return 0
     }
     let command = arguments.command()
     let wantsHelp = arguments.flag("--help", "-h")
     guard let command else {
       guard wantsHelp else { throw Failure("a command is missing: \(listed(commands)); options come behind it", .usage) }
       emit(helpText)
-      return .ok
+      return 0
     }
     if sameText(command, "check") {
       if !wantsHelp { return try check(&arguments) }
@@ -44,7 +45,7 @@ struct DTPartition {
     } else {
       throw Failure("unknown command '\(command)'; there is \(listed(commands))", .usage)
     }
-    return .ok
+    return 0
   }
 }
 

@@ -6,7 +6,8 @@ import Testing
 struct ProcessTests {
   @Test("What it writes and how it ends come back; it reads what it is given, or nothing")
   func output() throws {
-    let (output, status) = try runProgram(["sh", "-c", "cat; echo \"$0\"; exit 3", "a b"], input: Array("in\n".utf8), limit: 100)
+    let (output, status) = try runProgram(
+      ["sh", "-c", "cat; echo \"$0\"; exit 3", "a b"], input: Array("in\n".utf8), limit: 100)
     #expect(String(decoding: output, as: UTF8.self) == "in\na b\n")
     #expect(status == 3)
     #expect(try runProgram(["cat"], limit: 100) == ([], 0))

@@ -1,0 +1,291 @@
+import DeviceTree
+import Linux
+
+/// What guests' kernels will find, against what the hypervisor gives them; and what it gives to two of them.
+func checkHypervisor(_ guests: [Guest], _ system: Survey?, _ report: Report) {
+  for guest in guests {
+    guard let manifest = guest.manifest else { continue }
+    checkRegions(manifest, report)
+    checkGiven(guest, manifest, report)
+  }
+  checkPassedTwice(guests, system, report)
+  checkPools(guests, report)
+  for (index, b) in guests.enumerated() {
+    for a in guests[..<index] { checkSharedMemory(a, b, report) }
+  }
+}
+
+/// One guest's regions among themselves.
+private func checkRegions(_ manifest: Manifest, _ report: Report) {
+  var last: Manifest.Region?
+  for region in manifest.regions {
+    let survey = region.survey
+    if let last, last.range.overlaps(region.range) {
+      report.add(
+        .regionOverlap, survey, region.node,
+        "\(region.range.text) overlaps \(last.range.text) of \(last.survey.path(last.node))",
+        "move one of them, or make it smaller")
+    }
+    if last.map({ $0.range.end < region.range.end }) ?? true { last = region }
+    if manifest.maker == .xvisor { checkBlocks(region, survey, report) }
+    if region.kind == .passThrough, let low = region.interrupts.first(where: { $0 < 32 }) {
+      report.add(
+        .interruptOffset, survey, region.node, "interrupts has \(low), which is no shared peripheral interrupt",
+        "numbers here are the interrupt controller's: add 32 to that of a Linux tree's <0 \(low) ...>")
+    }
+    if region.kind == .passThrough, let low = region.hostInterrupts.first(where: { $0 < 32 }) {
+      report.add(
+        .interruptOffset, survey, region.node, "host-interrupts has \(low), which is no shared peripheral interrupt",
+        "numbers here are the interrupt controller's: add 32 to that of a Linux tree's <0 \(low) ...>")
+    }
+  }
+}
+
+/// Xvisor maps 2 MiB at once where a region has as much, and doesn't look whether both addresses are aligned to that.
+private func checkBlocks(_ region: Manifest.Region, _ survey: Survey, _ report: Report) {
+  let block: UInt64 = 1 << 21
+  guard region.range.size >= block, region.kind != .emulated, region.kind != .alias else { return }
+  if let alignment = region.alignment, alignment < 21 {
+    let what =
+      survey.nodes[region.node].property("align_order") == nil
+      ? "no align_order, which is one of 12" : "align_order \(alignment)"
+    report.add(
+      .blockAlignment, survey, region.node, "a region of 2 MiB or more has \(what)",
+      "set align_order = <21>\(region.isShared ? ", and give 21 to 'shmem create' too" : "")")
+  }
+  if region.range.address % block != 0 {
+    report.add(
+      .blockAlignment, survey, region.node,
+      "the guest address 0x\(String(region.range.address, radix: 16)) is not aligned to 2 MiB",
+      "move it to a multiple of 0x200000")
+  }
+  if let host = region.host, host % block != region.range.address % block {
+    report.add(
+      .blockAlignment, survey, region.node,
+      "the host address 0x\(String(host, radix: 16)) is not aligned to 2 MiB as the guest's is",
+      "move one of them, so that both are the same in their lower 21 bits")
+  }
+}
+
+extension Manifest.Region {
+  var isShared: Bool { if case .shared = kind { true } else { false } }
+
+  /// "RAM of its own"
+  var text: String {
+    switch kind {
+    case .memory: "memory of this guest's own"
+    case .shared(let name, let isWritable): "shared memory \"\(name)\"\(isWritable ? "" : ", read only")"
+    case .passThrough: "a device that is passed through"
+    case .emulated: "an emulated device"
+    case .alias: "an alias of another region"
+    }
+  }
+}
+
+/// Each okay node with registers or memory lies in a region that fits.
+private func checkGiven(_ guest: Guest, _ manifest: Manifest, _ report: Report) {
+  let survey = guest.survey
+  let links = guest.links.compactMap { $0.region }
+  var used = Array(repeating: false, count: manifest.regions.count)
+  // A region of unknown size: filled in before the guest is created.
+  let open = manifest.regions.filter { $0.range.size == 0 }.map { $0.range.address }
+  for device in survey.devices where survey.isOkay(device.node) {
+    let isLink = links.contains(device.node)
+    if device.kind == .reservedMemory, !isLink { continue }
+    for range in device.ranges {
+      var address = range.address
+      while address < range.end {
+        let next = firstIndex(manifest.regions.count) { manifest.regions[$0].range.address > address }
+        guard next > 0, manifest.regions[next - 1].range.end > address else { break }
+        used[next - 1] = true
+        address = manifest.regions[next - 1].range.end
+      }
+      guard manifest.isComplete || isLink else { continue }
+      if address < range.end {
+        if device.kind == .memory, open.contains(where: { range.address >= $0 || range.end > $0 }) { continue }
+        let whole = address == range.address
+        let there = AddressRange(address: address, size: range.end - address)
+        report.add(
+          .missingRegion, survey, device.node,
+          "\(guest.name)'s kernel is told of \(kindText(device.kind, isLink)) at \(whole ? range.text : there.text), where its hypervisor gives it nothing (\(report.name(of: manifest.survey)))",
+          "add a region for it to \(report.name(of: manifest.survey)), or set status = \"reserved\" here")
+        continue
+      }
+      guard let region = manifest.region(at: range.address) else { continue }
+      checkKind(guest, device, isLink, range, region, manifest, report)
+    }
+    if let region = device.ranges.first.flatMap({ manifest.region(at: $0.address) }) {
+      checkInterrupts(guest, device.node, region, manifest, report)
+    }
+  }
+  for (index, region) in manifest.regions.enumerated() where !used[index] && region.kind == .passThrough {
+    report.add(
+      .unusedRegion, region.survey, region.node,
+      "\(region.range.text) is passed through, and no okay node of \(report.name(of: survey)) uses it",
+      "set status = \"okay\" for its node there, or drop the region")
+  }
+}
+
+/// A region raises the interrupts that the guest's node waits for.
+private func checkInterrupts(
+  _ guest: Guest, _ node: Int, _ region: Manifest.Region, _ manifest: Manifest, _ report: Report
+) {
+  guard region.kind == .passThrough || region.kind == .emulated && !region.interrupts.isEmpty, manifest.maker == .xvisor else {
+    return
+  }
+  for interrupt in guest.survey.interrupts(node) where !region.interrupts.contains(interrupt.number) {
+    let place = report.place(region.survey, region.node)
+    let isSlip = region.interrupts.contains(interrupt.line)
+    let raised = region.interrupts.isEmpty ? "none" : listed(region.interrupts.prefix(8).map { "\($0)" })
+    report.add(
+      .interruptOffset, guest.survey, node,
+      "it waits for the controller's interrupt \(interrupt.number), and its region raises \(raised) (\(place))",
+      isSlip
+        ? "set interrupts = <\(interrupt.number)> in the region: the number of the Linux tree plus \(interrupt.number - interrupt.line)"
+        : "make the two agree: interrupts = <\(interrupt.number)> in the region, or the node's own")
+  }
+}
+
+private func kindText(_ kind: Device.Kind, _ isLink: Bool) -> String {
+  switch kind {
+  case .memory: "memory"
+  case .reservedMemory: isLink ? "a link's region" : "reserved memory"
+  case .virtual, .supplier, .peripheral: isLink ? "a link's region" : "registers"
+  }
+}
+
+private func checkKind(
+  _ guest: Guest, _ device: Device, _ isLink: Bool, _ range: AddressRange, _ region: Manifest.Region, _ manifest: Manifest,
+  _ report: Report
+) {
+  let place = report.place(region.survey, region.node)
+  func wrong(_ remedy: String) {
+    report.add(
+      .wrongRegion, guest.survey, device.node,
+      "it has \(kindText(device.kind, isLink)) at \(range.text), which the hypervisor makes \(region.text) (\(place))", remedy)
+  }
+  if isLink {
+    if case .shared(_, let isWritable) = region.kind {
+      if !isWritable { wrong("make it shared_ram in both guests: each side of a link writes") }
+    } else if region.kind != .alias {
+      wrong("make it a region with device_type \"shared_ram\" and the same shared_mem in both guests")
+    }
+    return
+  }
+  switch (device.kind, region.kind) {
+  case (.memory, .memory), (_, .alias), (.reservedMemory, _): return
+  case (.memory, _): wrong("take it out of memory's reg: Linux would use it as its own")
+  case (_, .memory): wrong("correct the node's reg, or make it a region with device_type \"pt\" or an emulator's")
+  case (_, .shared): wrong("correct the node's reg, or the region's guest_physical_addr")
+  default: return
+  }
+}
+
+/// What one guest drives, no other guest may have, and nobody's memory may lie there.
+private func checkPassedTwice(_ guests: [Guest], _ system: Survey?, _ report: Report) {
+  var passed: [(range: AddressRange, guest: Int, region: Manifest.Region)] = []
+  var interrupts: [(number: UInt32, guest: Int, region: Manifest.Region)] = []
+  var memory: [(range: AddressRange, value: String)] = []
+  for (index, guest) in guests.enumerated() {
+    guard let manifest = guest.manifest else { continue }
+    for region in manifest.regions {
+      if let host = region.host {
+        let range = AddressRange(address: host, size: region.range.size)
+        if region.kind == .passThrough {
+          passed.append((range, index, region))
+        } else if region.kind == .memory {
+          memory.append((range, report.place(region.survey, region.node)))
+        }
+      }
+      for number in region.hostInterrupts { interrupts.append((number, index, region)) }
+    }
+  }
+  if let system {
+    for device in system.devices where device.kind == .memory {
+      for range in device.ranges { memory.append((range, report.place(system, device.node))) }
+    }
+  }
+  let ram = RangeIndex(memory)
+  passed.sort { $0.range.address != $1.range.address ? $0.range.address < $1.range.address : $0.guest < $1.guest }
+  var last: (range: AddressRange, guest: Int, region: Manifest.Region)?
+  for item in passed {
+    if let last, last.range.overlaps(item.range) {
+      report.add(
+        .passedTwice, item.region.survey, item.region.node,
+        "the board's \(item.range.text) is passed to \(guests[item.guest].name) here, and to \(guests[last.guest].name) (\(report.place(last.region.survey, last.region.node)))",
+        "drop the region of the guest that doesn't own the device")
+    }
+    if last.map({ $0.range.end < item.range.end }) ?? true { last = item }
+    if let found = ram.overlapping(item.range) {
+      report.add(
+        .passedMemory, item.region.survey, item.region.node,
+        "the board's \(item.range.text) is passed through, but \(found.range.text) is memory (\(found.value))",
+        "correct host_physical_addr and physical_size; memory for two guests is made with 'shmem create'")
+    }
+  }
+  interrupts.sort {
+    $0.number != $1.number
+      ? $0.number < $1.number : $0.guest != $1.guest ? $0.guest < $1.guest : $0.region.node < $1.region.node
+  }
+  for (one, two) in zip(interrupts, interrupts.dropFirst()) where one.number == two.number && one.guest != two.guest {
+    report.add(
+      .passedTwice, two.region.survey, two.region.node,
+      "the board's interrupt \(two.number) is passed to \(guests[two.guest].name) here, and to \(guests[one.guest].name) (\(report.place(one.region.survey, one.region.node)))",
+      "drop it from the guest that doesn't own the device")
+  }
+}
+
+/// Domains that share memory by a name share the same memory.
+private func checkPools(_ guests: [Guest], _ report: Report) {
+  var pools: [(name: String, guest: String, region: Manifest.Region)] = []
+  for guest in guests {
+    for region in guest.manifest?.regions ?? [] {
+      guard guest.manifest?.maker == .xen, case .shared(let name, _) = region.kind else { continue }
+      guard let first = pools.first(where: { sameText($0.name, name) }) else {
+        if pools.count < 1024 { pools.append((name, guest.name, region)) }
+        continue
+      }
+      let there = report.place(first.region.survey, first.region.node)
+      if first.region.range.size != region.range.size {
+        report.add(
+          .sharedMemory, region.survey, region.node,
+          "memory \"\(name)\" has 0x\(String(region.range.size, radix: 16)) bytes for \(guest.name), and 0x\(String(first.region.range.size, radix: 16)) for \(first.guest) (\(there))",
+          "give both the same size")
+      }
+      if let a = first.region.host, let b = region.host, a != b {
+        report.add(
+          .sharedMemory, region.survey, region.node,
+          "memory \"\(name)\" is at 0x\(String(b, radix: 16)) on the board for \(guest.name), and at 0x\(String(a, radix: 16)) for \(first.guest) (\(there))",
+          "give both the same host address")
+      }
+      let roles = [first.region, region].map { $0.survey.nodes[$0.node].property("role")?.string ?? "borrower" }
+      if roles.allSatisfy({ sameText($0, "owner") }) {
+        report.add(
+          .sharedMemory, region.survey, region.node, "\(guest.name) and \(first.guest) (\(there)) both own memory \"\(name)\"",
+          "make one of them role = \"borrower\"")
+      }
+    }
+  }
+}
+
+/// The two ends of a link are the same place of the same memory.
+private func checkSharedMemory(_ a: Guest, _ b: Guest, _ report: Report) {
+  guard let one = a.manifest, let two = b.manifest else { return }
+  for link in a.links where sameText(link.peer ?? "", b.name) {
+    guard let end = b.links.first(where: { sameText($0.peer ?? "", a.name) && sameText($0.name, link.name) }),
+      let x = link.range, let y = end.range, let here = one.region(at: x.address), let there = two.region(at: y.address),
+      case .shared(let name, _) = here.kind, case .shared(let other, _) = there.kind
+    else { continue }
+    if !sameText(name, other) {
+      report.add(
+        .sharedMemory, there.survey, there.node,
+        "link \"\(link.name)\" is in shared memory \"\(other)\" for \(b.name), and in \"\(name)\" for \(a.name) (\(report.place(here.survey, here.node)))",
+        "give both regions the same name")
+    } else if x.address - here.range.address != y.address - there.range.address {
+      report.add(
+        .sharedMemory, b.survey, end.node,
+        "link \"\(link.name)\" begins 0x\(String(y.address - there.range.address, radix: 16)) bytes into shared memory \"\(name)\" for \(b.name), and 0x\(String(x.address - here.range.address, radix: 16)) for \(a.name) (\(report.place(a.survey, link.node)))",
+        "move one end's reg, so that both begin at the same byte")
+    }
+  }
+}

@@ -1,0 +1,226 @@
+import DeviceTree
+import Foundation
+import TestSupport
+import Testing
+
+@testable import Partition
+
+@Suite("Trees checked together", .enabled(if: hasCompiler, "needs dtc"))
+struct CheckTests {
+  private static let soc1 = "guest1.dts: /soc"
+  private static let soc2 = "guest2.dts: /soc"
+  private static let link1 = "guest1.dts: /guestbroker/links/guest2"
+  private static let link2 = "guest2.dts: /guestbroker/links/guest1"
+  private static let region1 = "guest1.dts: /reserved-memory/guestbroker@90000000"
+  private static let region2 = "guest2.dts: /reserved-memory/guestbroker@90000000"
+
+  @Test("Two guests' trees that agree: nothing, alone or with the board's, or with the hypervisor's side")
+  func agreement() throws {
+    #expect(short(try findings()) == [])
+    #expect(short(try findings(system: [])) == [])
+    #expect(short(try findings(xvisor1: [], xvisor2: [])) == [])
+    #expect(short(try findings(system: [], xvisor1: [], xvisor2: [])) == [])
+  }
+
+  @Test("The example's trees: nothing")
+  func example() throws {
+    let guests = try ["guest1", "guest2"].map { NamedTree(file: "\($0).dts", tree: try tree(exampleSource($0))) }
+    let system = NamedTree(file: "system.dts", tree: try tree(exampleSource("system")))
+    #expect(short(TreeCheck(guests: guests).findings()) == [])
+    #expect(short(TreeCheck(guests: guests, system: system).findings()) == [])
+    #expect(short(TreeCheck(guests: [guests[0]]).findings()) == [])
+    #expect(short(TreeCheck(guests: [system]).findings()) == [])
+  }
+
+  struct Case: Sendable, CustomTestStringConvertible {
+    var name: String
+    var guest1: [(String, String)] = []
+    var guest2: [(String, String)] = []
+    var system: [(String, String)]?
+    var found: [String]
+    var testDescription: String { name }
+  }
+
+  private static let serial1 = "interrupts = <0 2 4>; clocks = <&refclk>; "
+  private static let led = "aliases {"
+
+  static let cases: [Case] = [
+    Case(
+      name: "a peripheral that is okay in both guests", guest1: [("status = \"reserved\";", "")],
+      found: ["\(soc2)/serial@2000: okay-twice"]),
+    Case(
+      name: "registers that overlap another guest's", guest2: [("reg = <0x2000 0x1000>", "reg = <0x2800 0x1000>")],
+      found: ["\(soc2)/serial@2000: register-overlap"]),
+    Case(
+      name: "registers elsewhere than on the board",
+      guest2: [("reg = <0x2000 0x1000>; interrupts = <0 2 4>", "reg = <0x2100 0x100>; interrupts = <0 2 4>")], system: [],
+      found: ["\(soc2)/serial@2000: register-mismatch"]),
+    Case(
+      name: "an interrupt of another guest's device", guest2: [("interrupts = <0 2 4>", "interrupts = <0 1 4>")],
+      found: ["\(soc2)/serial@2000: interrupt-twice"]),
+    Case(
+      name: "an interrupt counted as the controller does", guest2: [("interrupts = <0 2 4>", "interrupts = <0 34 4>")],
+      system: [],
+      found: ["\(soc2)/serial@2000: interrupt-offset"]),
+    Case(
+      name: "a GPIO line in two guests",
+      guest1: [(led, "led { compatible = \"gpio-leds\"; led { gpios = <&gpio 3 0>; }; }; aliases {")],
+      guest2: [
+        (led, "lamp { compatible = \"gpio-leds\"; lamp { gpios = <&gpio 3 0>; }; }; aliases {"),
+        ("#gpio-cells = <2>; status = \"reserved\";", "#gpio-cells = <2>; status = \"disabled\";"),
+      ],
+      found: ["guest2.dts: /lamp/lamp: gpio-twice"]),
+    Case(
+      name: "a GPIO line that a guest exports and uses itself",
+      guest1: [
+        (led, "led { compatible = \"gpio-leds\"; led { gpios = <&gpio 3 0>; }; }; aliases {"),
+        ("exports {", "exports { leds { class = \"gpio\"; gpios = <&gpio 3 0>; clients = \"guest2\"; };"),
+      ],
+      found: ["guest1.dts: /guestbroker/exports/leds: gpio-twice"]),
+    Case(
+      name: "a DMA channel in two guests", guest1: [("clocks = <&refclk>; };\n    uart1", "clocks = <&refclk>; };\n    uart1")],
+      found: []),
+    Case(
+      name: "a clock controller that both guests have",
+      guest2: [("#clock-cells = <1>; status = \"reserved\";", "#clock-cells = <1>;")],
+      found: ["\(soc2)/clock-controller@6000: shared-supplier"]),
+    Case(
+      name: "a clock without registers that devices of both guests need",
+      guest1: [("interrupts = <0 1 4>; clocks = <&refclk>", "interrupts = <0 1 4>; clocks = <&osc>")],
+      guest2: [("interrupts = <0 2 4>; clocks = <&refclk>", "interrupts = <0 2 4>; clocks = <&osc>")],
+      found: ["guest2.dts: /clock-osc: shared-supplier"]),
+    Case(
+      name: "a device whose clock is another guest's",
+      guest2: [("interrupts = <0 2 4>; clocks = <&refclk>", "interrupts = <0 2 4>; clocks = <&clk 1>")],
+      found: ["\(soc2)/serial@2000: supplier-elsewhere"]),
+    Case(
+      name: "a peripheral in no guest, by the board's tree",
+      guest2: [("serial1:", "serial2:"), ("clocks = <&refclk>;  };\n", "\n")],
+      found: []),
+    Case(
+      name: "exported but not okay",
+      guest1: [
+        ("interrupts = <0 3 4>; clocks = <&refclk>; ", "interrupts = <0 3 4>; clocks = <&refclk>; status = \"disabled\"; ")
+      ],
+      found: ["guest1.dts: /guestbroker/exports/uart2: export-not-okay", "\(soc2)/serial@3000: unassigned"]),
+    Case(
+      name: "imported but not exported", guest1: [("exports { uart2", "exports { uart9")],
+      found: ["guest2.dts: /guestbroker/imports/uart2: import-not-exported"]),
+    Case(
+      name: "imported as another class", guest1: [("class = \"uart\"", "class = \"gpio\"")],
+      found: ["guest2.dts: /guestbroker/imports/uart2: import-not-exported"]),
+    Case(
+      name: "exported to another guest", guest1: [("clients = \"guest2\"", "clients = \"guest3\"")],
+      found: [
+        "guest1.dts: /guestbroker/exports/uart2: export-unreachable",
+        "guest2.dts: /guestbroker/imports/uart2: import-not-granted",
+      ]),
+    Case(
+      name: "an alias without its target", guest2: [("aliases {", "aliases { eth = \"/soc/eth\"; ")],
+      found: ["guest2.dts: /aliases: dangling-alias"]),
+    Case(
+      name: "a console without its node", guest2: [("\"serial1:115200n8\"", "\"/soc/serial@9000:115200n8\"")],
+      found: ["guest2.dts: /chosen: dangling-stdout"]),
+    Case(
+      name: "a console that is another guest's", guest2: [("\"serial1:115200n8\"", "\"serial0\"")],
+      found: ["guest2.dts: /chosen: dangling-stdout"]),
+    Case(
+      name: "a phandle without its node",
+      guest2: [("interrupts = <0 2 4>; clocks = <&refclk>", "interrupts = <0 2 4>; clocks = <0x77>")],
+      found: ["\(soc2)/serial@2000: dangling-phandle"]),
+    Case(
+      name: "a name with a character that none may have",
+      guest2: [("interrupts = <0 2 4>;", "interrupts = <0 2 4>; wei?rd = <1>; ")],
+      found: []),
+    Case(
+      name: "two guests of one name",
+      guest2: [("guest-name = \"guest2\"", "guest-name = \"guest1\"")],
+      found: [
+        "guest1.dts: /guestbroker/links/guest2: unknown-guest", "guest2.dts: /guestbroker: duplicate-guest",
+        "guest2.dts: /guestbroker/links/guest1: unknown-guest", "guest2.dts: /guestbroker/imports/uart2: import-not-granted",
+      ]),
+    Case(
+      name: "a peer that is nobody", guest1: [("peer-name = \"guest2\"", "peer-name = \"guest3\"")],
+      found: [
+        "\(link1): unknown-guest", "guest1.dts: /guestbroker/exports/uart2: export-unreachable", "\(link2): link-one-sided",
+      ]),
+    Case(
+      name: "a link that one side has",
+      guest1: [
+        (
+          "links {",
+          "links { g3: spare { compatible = \"guestbroker,link-v1\"; peer-name = \"guest2\"; role = \"owner\"; pci-address = \"0000:00:06.0\"; };"
+        )
+      ],
+      found: ["guest1.dts: /guestbroker/links/spare: link-one-sided"]),
+    Case(name: "other ids", guest2: [("guestbroker,id = \"g1g2\"", "guestbroker,id = \"g2g1\"")], found: ["\(link2): link-id"]),
+    Case(
+      name: "two owners", guest1: [("role = \"owner\"", "role = \"borrower\"")],
+      found: ["guest1.dts: /guestbroker/exports/uart2: export-unreachable", "\(link2): link-role"]),
+    Case(
+      name: "other sizes", guest2: [("reg = <0x90000000 0x100000>", "reg = <0x90000000 0x200000>")],
+      found: ["\(link2): link-size"]),
+    Case(name: "other channels", guest2: [("channels = <4>", "channels = <2>")], found: ["\(link2): link-channels"]),
+    Case(
+      name: "other doorbells", guest2: [("doorbell = \"poll\"", "doorbell = \"futex\"")], found: ["\(link2): link-doorbell"]),
+    Case(
+      name: "other mappings", guest2: [("channels = <4>", "channels = <4>; mapping = \"cached\"")],
+      found: ["\(link2): link-mapping"]),
+    Case(
+      name: "a region in the kernel's memory", guest1: [("reg = <0x90000000 0x100000>; no-map", "reg = <0x88000000 0x100000>")],
+      found: ["\(region1): region-mapped"]),
+    Case(
+      name: "a region in the kernel's memory that is set aside", guest1: [("reg = <0x90000000", "reg = <0x88000000")], found: []
+    ),
+    Case(
+      name: "a region that is not whole pages", guest1: [("<0x90000000 0x100000>", "<0x90000800 0x100000>")],
+      found: ["\(region1): region-bounds"]),
+    Case(
+      name: "a region of no size", guest1: [("<0x90000000 0x100000>", "<0x90000000 0>")], found: ["\(region1): region-bounds"]),
+    Case(
+      name: "a region that wraps", guest1: [("<0x90000000 0x100000>", "<0xfffff000 0x2000>")], found: []),
+    Case(
+      name: "regions that overlap",
+      guest1: [("shared: guestbroker", "other@90080000 { reg = <0x90080000 0x1000>; no-map; };\n shared: guestbroker")],
+      found: ["\(region1): region-overlap"]),
+    Case(
+      name: "a region over registers", guest1: [("<0x90000000 0x100000>", "<0x40003000 0x100000>")],
+      found: ["\(region1): region-overlap", "\(link2): link-size"].dropLast()),
+    Case(
+      name: "an I2C address of the bus's own",
+      guest1: [
+        (
+          "exports {",
+          "exports { i2c0 { class = \"i2c\"; device = <&i2c>; #address-cells = <1>; #size-cells = <0>; sensor@90 { reg = <0x90>; clients = \"guest2\"; }; };"
+        )
+      ],
+      found: ["guest1.dts: /guestbroker/exports/i2c0/sensor@90: i2c-address"]),
+    Case(
+      name: "an I2C address granted twice for writing",
+      guest1: [
+        (
+          "exports {",
+          """
+          exports { i2c0 { class = "i2c"; device = <&i2c>; #address-cells = <1>; #size-cells = <0>;
+            sensor@48 { reg = <0x48>; clients = "guest2"; };
+            eeprom@50 { reg = <0x50>; clients = "guest2"; access = "ro"; };
+            again@50 { reg = <0x50>; clients = "guest2"; access = "rw"; };
+            again@48 { reg = <0x48>; clients = "guest2"; access = "wo"; }; };
+          """
+        )
+      ],
+      found: ["guest1.dts: /guestbroker/exports/i2c0/again@48: i2c-twice"]),
+    Case(
+      name: "what the binding doesn't allow", guest2: [("link = <&g1>", "link = <&g1 &g1>")],
+      found: ["guest2.dts: /guestbroker/imports/uart2: binding"]),
+  ]
+
+  @Test("Found where it is, and nothing else", arguments: cases)
+  func found(_ example: Case) throws {
+    #expect(
+      short(
+        try findings(
+          guest1: example.guest1.map { ($0.0, $0.1) }, guest2: example.guest2.map { ($0.0, $0.1) },
+          system: example.system?.map { ($0.0, $0.1) })) == example.found)
+  }
+}
