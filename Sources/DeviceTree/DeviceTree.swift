@@ -20,7 +20,7 @@ public final class DeviceTree: Sendable {
   /// The processor that a blob says the machine starts on. 0 for a directory.
   public let bootCPU: UInt32
 
-  private init(_ records: Records) {
+  init(_ records: Records) {
     bytes = records.bytes
     nodes = records.nodes
     properties = records.properties

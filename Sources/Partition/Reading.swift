@@ -291,18 +291,22 @@ extension Grant {
 
 /// Names are 1 to 31 bytes of letters, digits and ,._+- (node names of the Devicetree Specification, §2.2.1).
 private func checkName(_ name: String, at node: Node, atSignToo: Bool = false) throws(PartitionError) {
-  let isGood = name.utf8.allSatisfy {
-    switch $0 {
-    case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2c, 0x2e, 0x5f, 0x2b, 0x2d: true
-    case 0x40: atSignToo
-    default: false
+  guard isName(name, atSignToo: atSignToo) else { throw .badName(node: node.path, name: name) }
+}
+
+func isName(_ name: String, atSignToo: Bool = false) -> Bool {
+  (1...31).contains(name.utf8.count)
+    && name.utf8.allSatisfy {
+      switch $0 {
+      case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2c, 0x2e, 0x5f, 0x2b, 0x2d: true
+      case 0x40: atSignToo
+      default: false
+      }
     }
-  }
-  guard isGood, (1...31).contains(name.utf8.count) else { throw .badName(node: node.path, name: name) }
 }
 
 /// Whether it has the form of a PCI function's name in sysfs: "0000:00:06.0". It becomes part of a path.
-private func isPCIAddress(_ text: String) -> Bool {
+func isPCIAddress(_ text: String) -> Bool {
   let form: [UInt8] = Array("hhhh:hh:hh.h".utf8)
   let bytes = Array(text.utf8)
   return bytes.count == form.count
