@@ -37,6 +37,11 @@ public struct Node: Sendable {
     tree.properties[Int(record.firstProperty)..<Int(record.firstProperty) + Int(record.propertyCount)]
   }
 
+  /// All of them, in the order of the tree. One after another is faster than by name, where there are many.
+  public var properties: [(name: String, value: Property)] {
+    records.map { (String(decoding: tree.slice($0.name), as: UTF8.self), Property(bytes: Array(tree.slice($0.value)))) }
+  }
+
   public func property(_ name: String) -> Property? {
     guard let found = records.first(where: { tree.has($0.name, name) }) else { return nil }
     return Property(bytes: Array(tree.slice(found.value)))

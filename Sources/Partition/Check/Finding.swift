@@ -226,7 +226,8 @@ final class Report {
       let (a, b) = (all[$0], all[$1])
       if a.file != b.file { return a.file < b.file }
       if a.node != b.node { return a.node < b.node }
-      return $0 < $1
+      let (first, second) = (a.finding.rule.order, b.finding.rule.order)
+      return first != second ? first < second : $0 < $1
     }
     return order.map { all[$0].finding }
   }

@@ -92,6 +92,8 @@ private func checkGiven(_ guest: Guest, _ manifest: Manifest, _ report: Report) 
   for device in survey.devices where survey.isOkay(device.node) {
     let isLink = links.contains(device.node)
     if device.kind == .reservedMemory, !isLink { continue }
+    // These are of Xen's own making.
+    if manifest.maker == .xen, !isLink, device.kind == .memory || device.kind == .virtual { continue }
     for range in device.ranges {
       var address = range.address
       while address < range.end {

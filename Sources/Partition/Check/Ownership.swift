@@ -117,12 +117,20 @@ private func checkAgainst(_ board: Board, _ guest: Guest, _ report: Report) {
 
 /// Peripherals that no guest drives: of the board's tree, or those that every tree which has them leaves to others.
 private func checkUnassigned(_ guests: [Guest], _ board: Board?, _ report: Report) {
-  let driven = RangeIndex(
-    guests.flatMap { guest in
-      guest.survey.devices.filter { guest.survey.isOkay($0.node) }.flatMap { device in
-        device.ranges.compactMap { range in guest.hostRange(range).map { ($0, device.node) } }
+  var ranges: [(range: AddressRange, value: Int)] = []
+  for guest in guests {
+    for device in guest.survey.devices where guest.survey.isOkay(device.node) {
+      for range in device.ranges {
+        if let host = guest.hostRange(range) {
+          ranges.append((host, device.node))
+        } else if guest.manifest?.region(at: range.address) == nil {
+          // What the hypervisor withholds is a finding of its own.
+          ranges.append((range, device.node))
+        }
       }
-    })
+    }
+  }
+  let driven = RangeIndex(ranges)
   if let board {
     for device in board.survey.devices where device.kind == .peripheral && board.survey.isOkay(device.node) {
       guard board.survey.nodes[device.node].property("compatible") != nil else { continue }

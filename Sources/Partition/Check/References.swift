@@ -9,7 +9,9 @@ func checkReferences(_ guests: [Guest], _ report: Report) {
   var supplies: [Claim] = []
   for (index, guest) in guests.enumerated() {
     let survey = guest.survey
-    for node in survey.nodes.indices where survey.isOkay(node) {
+    // These two name things as they like.
+    let names = ["aliases", "__symbols__"].compactMap { survey.child(0, $0) }
+    for node in survey.nodes.indices where survey.isOkay(node) && !names.contains(node) {
       var isReported = false
       for reference in survey.references.of(survey.nodes[node]) {
         guard let target = reference.target.map({ survey.place(of: $0) }) else {
@@ -186,6 +188,7 @@ extension Guest {
 extension Survey {
   /// A node's interrupts; none when the tree doesn't make sense of them.
   func interrupts(_ node: Int) -> [Interrupt] {
+    guard hasFollowableInterrupts else { return [] }
     do throws(InterruptError) {
       return try nodes[node].interrupts(references.phandles)
     } catch {

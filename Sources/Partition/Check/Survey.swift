@@ -22,6 +22,9 @@ final class Survey {
   /// Of the path of each.
   let hashes: [UInt64]
   let references: References
+  /// Whether interrupts can be followed to their controllers in reasonable time: each looks through the whole of the maps
+  /// on its way.
+  let hasFollowableInterrupts: Bool
   /// By the tree's own index.
   private let places: [Int]
   private let paths: [(hash: UInt64, node: Int)]
@@ -67,6 +70,13 @@ final class Survey {
     guestNode = nodes.indices.first {
       (parents[$0] == 0) && states[$0] == .okay && nodes[$0].isCompatible(with: "guestbroker,guest-v1")
     }
+    var mapSize = 0
+    var interrupting = 0
+    for node in nodes {
+      if let map = node.property("interrupt-map") { mapSize += map.bytes.count }
+      if node.property("interrupts") != nil || node.property("interrupts-extended") != nil { interrupting += 1 }
+    }
+    hasFollowableInterrupts = mapSize * interrupting < 1 << 28
     var buses = Buses(nodes, parents)
     var devices: [Device] = []
     for index in nodes.indices.dropFirst() {

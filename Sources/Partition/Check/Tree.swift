@@ -44,9 +44,8 @@ private func has(_ characters: StaticString, _ byte: UInt8) -> Bool {
 
 private func checkAliases(_ survey: Survey, _ report: Report) {
   guard let aliases = survey.child(0, "aliases") else { return }
-  let node = survey.nodes[aliases]
-  for name in node.propertyNames where !sameText(name, "phandle") && !sameText(name, "linux,phandle") {
-    guard let target = node.property(name)?.string, target.hasBytePrefix("/"), survey.node(path: target) == nil else {
+  for (name, value) in survey.nodes[aliases].properties where !sameText(name, "phandle") && !sameText(name, "linux,phandle") {
+    guard let target = value.string, target.hasBytePrefix("/"), survey.node(path: target) == nil else {
       continue
     }
     report.add(

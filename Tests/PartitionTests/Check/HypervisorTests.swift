@@ -113,14 +113,17 @@ struct HypervisorTests {
         )
       ],
       found: [
-        "xvisor2.dts: /aspace/uart2: passed-twice", "xvisor2.dts: /aspace/uart2: passed-twice",
-        "xvisor2.dts: /aspace/uart2: unused-region",
+        "xvisor2.dts: /aspace/uart2: unused-region", "xvisor2.dts: /aspace/uart2: passed-twice",
+        "xvisor2.dts: /aspace/uart2: passed-twice",
       ]),
     Case(
       name: "a range of devices over RAM",
       xvisor1: [(uart2, "guest_physical_addr = <0x40003000>; host_physical_addr = <0x80000000>; physical_size = <0x1000>;")],
       system: [],
-      found: []),
+      found: [
+        "guest1.dts: /soc/serial@3000: register-mismatch", "board.dts: /soc/serial@3000: unassigned",
+        "xvisor1.dts: /aspace/uart2: passed-memory",
+      ]),
     Case(
       name: "an interrupt without its 32", xvisor1: [("interrupts = <35>;\n", "interrupts = <3>;\n")],
       found: ["guest1.dts: /soc/serial@3000: interrupt-offset", "xvisor1.dts: /aspace/uart2: interrupt-offset"]),
@@ -136,15 +139,119 @@ struct HypervisorTests {
       found: ["guest2.dts: /reserved-memory/guestbroker@90000000: missing-region", "xvisor2.dts: /aspace/shmem: manifest"]),
     Case(
       name: "a region of an unknown type", xvisor2: [("manifest_type = \"virtual\"", "manifest_type = \"imaginary\"")],
-      found: ["xvisor2.dts: /aspace/gic: manifest"]),
+      found: ["guest2.dts: /soc/interrupt-controller@0: missing-region", "xvisor2.dts: /aspace/gic: manifest"]),
   ]
 
   @Test("Found where it is, and nothing else", arguments: cases)
   func found(_ example: Case) throws {
+    let found = try findings(
+      guest1: example.guest1.map { ($0.0, $0.1) }, system: example.system?.map { ($0.0, $0.1) },
+      xvisor1: example.xvisor1.map { ($0.0, $0.1) }, xvisor2: example.xvisor2.map { ($0.0, $0.1) })
+    #expect(short(found) == example.found)
+  }
+
+  @Test("Whose a manifest is: by the caller, by its own guest-name, by being the only one; else it is asked for")
+  func whose() throws {
+    func rules(_ guest: String?, _ changes: [Change] = [], alone: Bool = false) throws -> [String] {
+      let first = NamedTree(file: "guest1.dts", tree: try tree(Sources.guest1))
+      let second = NamedTree(file: "guest2.dts", tree: try tree(Sources.guest2))
+      let manifest = NamedTree(file: "xvisor1.dts", guest: guest, tree: try tree(changed(Sources.xvisor1, changes)))
+      return short(TreeCheck(guests: alone ? [first] : [first, second], hypervisor: [manifest]).findings())
+    }
+    #expect(try rules("guest1") == [])
+    #expect(try rules(nil, [("model = \"a guest\";", "model = \"a guest\"; guest-name = \"guest1\";")]) == [])
+    #expect(try rules(nil, alone: true) == [])
+    #expect(try rules(nil) == ["xvisor1.dts: /: manifest"])
+    #expect(try rules("guest3") == ["xvisor1.dts: /: manifest"])
+    let board = NamedTree(file: "board.dts", tree: try tree(Sources.system))
+    #expect(short(TreeCheck(guests: [], hypervisor: [board]).findings()) == ["board.dts: /: manifest"])
+  }
+
+  /// A host's tree for Xen, with both guests' shared memory.
+  private func xen(_ changes: [Change] = []) throws -> NamedTree {
+    let source = """
+      /dts-v1/;
+      / {
+        #address-cells = <2>; #size-cells = <2>;
+        chosen {
+          guest1 {
+            compatible = "xen,domain"; #address-cells = <2>; #size-cells = <1>; memory = <0 262144>; cpus = <1>;
+            shm@90000000 {
+              compatible = "xen,domain-shared-memory-v1"; xen,shm-id = "g1g2"; role = "owner";
+              xen,shared-mem = <0x0 0x50000000 0x0 0x90000000 0x100000>;
+            };
+          };
+          guest2 {
+            compatible = "xen,domain"; #address-cells = <2>; #size-cells = <1>; memory = <0 262144>; cpus = <1>;
+            shm@90000000 {
+              compatible = "xen,domain-shared-memory-v1"; xen,shm-id = "g1g2"; role = "borrower";
+              xen,shared-mem = <0x0 0x50000000 0x0 0x90000000 0x100000>;
+            };
+          };
+        };
+      };
+      """
+    return NamedTree(file: "xen.dts", tree: try tree(changed(source, changes)))
+  }
+
+  private func withXen(_ trees: [NamedTree]) throws -> [String] {
+    let guests = [
+      NamedTree(file: "guest1.dts", tree: try tree(Sources.guest1)),
+      NamedTree(file: "guest2.dts", tree: try tree(Sources.guest2)),
+    ]
+    return short(TreeCheck(guests: guests, hypervisor: trees).findings())
+  }
+
+  @Test("Xen's static shared memory: the same for both domains, where both trees say it is")
+  func xenSharedMemory() throws {
+    #expect(try withXen([xen()]) == [])
+    let second = "/chosen/guest2/shm@90000000"
     #expect(
-      short(
-        try findings(
-          guest1: example.guest1.map { ($0.0, $0.1) }, system: example.system?.map { ($0.0, $0.1) },
-          xvisor1: example.xvisor1.map { ($0.0, $0.1) }, xvisor2: example.xvisor2.map { ($0.0, $0.1) })) == example.found)
+      try withXen([
+        xen([
+          (
+            "role = \"borrower\";\n        xen,shared-mem = <0x0 0x50000000",
+            "role = \"borrower\";\n        xen,shared-mem = <0x0 0x51000000"
+          )
+        ])
+      ])
+        == ["xen.dts: \(second): shared-memory"])
+    #expect(try withXen([xen([("role = \"borrower\"", "role = \"owner\"")])]) == ["xen.dts: \(second): shared-memory"])
+    #expect(
+      try withXen([
+        xen([("xen,shm-id = \"g1g2\"; role = \"borrower\"", "xen,shm-id = \"much-too-long-for-xen\"; role = \"borrower\"")])
+      ])
+        == ["guest2.dts: /reserved-memory/guestbroker@90000000: missing-region", "xen.dts: \(second): manifest"])
+    #expect(
+      try withXen([xen([("0x0 0x90000000 0x100000", "0x0 0x90000000 0x80000")])])
+        == [
+          "guest1.dts: /reserved-memory/guestbroker@90000000: missing-region",
+          "guest2.dts: /reserved-memory/guestbroker@90000000: missing-region",
+        ])
+  }
+
+  @Test("What Xen passes through by partial trees: to one domain, and what its kernel refers to")
+  func xenPassThrough() throws {
+    func partial(_ guest: String, _ devices: [String]) throws -> NamedTree {
+      let nodes = devices.map { "\($0) { xen,reg = <0x0 0x4000\($0.suffix(4)) 0x0 0x1000 0x0 0x4000\($0.suffix(4))>; };" }
+      let source = """
+        /dts-v1/;
+        / { #address-cells = <2>; #size-cells = <2>; passthrough {
+          compatible = "simple-bus"; ranges; #address-cells = <2>; #size-cells = <2>; \(nodes.joined()) }; };
+        """
+      return NamedTree(file: "\(guest).partial.dts", guest: guest, tree: try tree(source))
+    }
+    let all = ["serial@40001000", "serial@40003000", "gpio@40004000", "dma@40005000", "clock@40006000", "i2c@40007000"]
+    let second = try partial("guest2", ["serial@40002000"])
+    #expect(try withXen([xen(), partial("guest1", all), second]) == [])
+    #expect(
+      try withXen([xen(), partial("guest1", all.filter { $0 != "serial@40003000" }), second])
+        == ["guest1.dts: /soc/serial@3000: missing-region"])
+    #expect(
+      try withXen([xen(), partial("guest1", all), partial("guest2", ["serial@40002000", "gpio@40004000"])])
+        == [
+          "guest2.partial.dts: /passthrough/gpio@40004000: unused-region",
+          "guest2.partial.dts: /passthrough/gpio@40004000: passed-twice",
+        ])
   }
 }
