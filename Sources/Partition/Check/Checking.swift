@@ -85,6 +85,7 @@ public struct TreeCheck: Sendable {
   /// Finds out what a hypervisor's tree is, and which guests it is about.
   private static func assign(_ survey: Survey, _ name: String?, _ guests: inout [Guest], _ report: Report) {
     var manifests: [(manifest: Manifest, node: Int)] = []
+    checkNames(survey, limit: Manifest.xvisorGuests(in: survey).isEmpty ? .max : Manifest.maximumXvisorName, report)
     for node in Manifest.xvisorGuests(in: survey) { manifests.append((Manifest(xvisor: node, survey, report), node)) }
     for node in Manifest.xenDomains(in: survey) { manifests.append((Manifest(xenDomain: node, survey, report), node)) }
     if Manifest.isXenPartial(survey) {

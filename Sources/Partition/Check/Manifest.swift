@@ -63,6 +63,9 @@ extension Guest {
 // MARK: Xvisor
 
 extension Manifest {
+  /// The longest name of a node, in bytes: Xvisor cuts off what is behind.
+  static var maximumXvisorName: Int { 63 }
+
   /// Whether this is a guest of Xvisor's: the root is one, as in its own examples, or nodes below /guests are.
   static func xvisorGuests(in survey: Survey) -> [Int] {
     func isGuest(_ node: Int) -> Bool {

@@ -72,6 +72,9 @@ private func checkRegisters(_ guests: [Guest], _ board: Board?, _ report: Report
     before = (one, two)
     let (a, b) = (guests[one.guest], guests[two.guest])
     let there = report.place(a.survey, one.node)
+    let isGuess = board == nil && (a.manifest == nil || b.manifest == nil)
+    let hint =
+      isGuess ? ". If each guest has one that the hypervisor makes up, name the board's tree too, or the hypervisor's" : ""
     if one.kind == .supplier, two.kind == .supplier {
       report.add(
         .sharedSupplier, b.survey, two.node, "\(a.name) has it too (\(there)), and it supplies the devices of both",
@@ -80,12 +83,12 @@ private func checkRegisters(_ guests: [Guest], _ board: Board?, _ report: Report
     } else if one.range == two.range {
       report.add(
         .okayTwice, b.survey, two.node, "it is okay here, for \(b.name), and in the tree of \(a.name) (\(there))",
-        "set status = \"reserved\" in the tree of the guest that doesn't own it; that one can import it from the other")
+        "set status = \"reserved\" in the tree of the guest that doesn't own it; that one can import it from the other\(hint)")
     } else {
       report.add(
         .registerOverlap, b.survey, two.node,
         "its registers at \(two.range.text) overlap those of \(a.name)'s \(one.range.text) (\(there))",
-        "correct reg, or set status = \"reserved\" in one of the trees")
+        "correct reg, or set status = \"reserved\" in one of the trees\(hint)")
     }
   }
 }

@@ -3,19 +3,23 @@ import Linux
 
 /// What one tree gets wrong by itself.
 func checkTree(_ survey: Survey, _ report: Report) {
-  checkNames(survey, report)
+  checkNames(survey, limit: .max, report)
   checkAliases(survey, report)
   checkConsole(survey, report)
 }
 
-/// Names that no tool can be told.
-private func checkNames(_ survey: Survey, _ report: Report) {
+/// Names that no tool can be told, or that are longer than whoever reads them takes.
+func checkNames(_ survey: Survey, limit: Int, _ report: Report) {
   for (index, node) in survey.nodes.enumerated() {
     let name = node.name
     if index > 0, !isName(name) {
       report.add(
         .badName, survey, index, "its name has a character that no node's may have",
         "use letters, digits and ,._+- and one @ before the unit address")
+    }
+    if name.utf8.count > limit {
+      report.add(
+        .badName, survey, index, "its name has \(name.utf8.count) characters, and the hypervisor takes \(limit)", "shorten it")
     }
     if let property = node.propertyNames.first(where: { !isPropertyName($0) }) {
       report.add(

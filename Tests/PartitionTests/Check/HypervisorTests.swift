@@ -138,6 +138,9 @@ struct HypervisorTests {
       name: "a region without a size", xvisor2: [(shared, "guest_physical_addr = <0x90000000>;")],
       found: ["guest2.dts: /reserved-memory/guestbroker@90000000: missing-region", "xvisor2.dts: /aspace/shmem: manifest"]),
     Case(
+      name: "a name that Xvisor cuts off", xvisor2: [("gic {", "\(String(repeating: "g", count: 64)) {")],
+      found: ["xvisor2.dts: /aspace/\(String(repeating: "g", count: 64)): bad-name"]),
+    Case(
       name: "a region of an unknown type", xvisor2: [("manifest_type = \"virtual\"", "manifest_type = \"imaginary\"")],
       found: ["guest2.dts: /soc/interrupt-controller@0: missing-region", "xvisor2.dts: /aspace/gic: manifest"]),
   ]
