@@ -51,8 +51,8 @@ public struct DraftProperty: Sendable {
     self.init(name, value: bigEndianBytes(cells), references: references)
   }
 
-  public init(_ name: String, _ strings: String...) {
-    self.init(name, value: strings.reduce(into: []) { $0 += Array($1.utf8) + [0] })
+  public init(_ name: String, _ string: String, _ more: String...) {
+    self.init(name, value: ([string] + more).reduce(into: []) { $0 += Array($1.utf8) + [0] })
   }
 }
 

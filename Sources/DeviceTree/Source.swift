@@ -205,9 +205,11 @@ private func hasKnownMeaning(_ name: String) -> Bool {
 
 /// Whether a number reads better in decimal.
 private func isDecimal(_ name: String) -> Bool {
-  ["-frequency", "-microvolt", "-microamp", "-us", "-ms", "-ns", "-baud", "-speed", "-hz", "-cells", "channels", "-rate", "-burst"].contains {
-    name.utf8.reversed().starts(with: $0.utf8.reversed())
-  }
+  let endings = [
+    "-frequency", "-microvolt", "-microamp", "-us", "-ms", "-ns", "-baud", "-speed", "-hz", "-cells", "channels", "-rate", "-burst",
+    "interrupts", "_irq", "_count", "_order",
+  ]
+  return endings.contains { name.utf8.reversed().starts(with: $0.utf8.reversed()) }
 }
 
 /// Whether a value is likely to be meant as strings, as dtc would take it.
@@ -304,7 +306,9 @@ private struct SourceWriter {
     var starts = [0]
     let width = widths.reduce(0) { $0 > 16 || $1 > 16 ? 17 : $0 + $1 }
     if !property.references.isEmpty {
-      if isList(name) { starts = property.references.filter { cells.indices.contains($0) } }
+      // Each begins an entry, or stands at the same place within one, as in an interrupt-map.
+      let lead = isMap(name) ? property.references[0] : 0
+      starts = property.references.map { $0 - lead }.filter { cells.indices.contains($0) }
       if starts.first != 0 { starts.insert(0, at: 0) }
     } else if width > 0, width <= 16, cells.count % width == 0 {
       starts = Array(stride(from: 0, to: cells.count, by: width))
@@ -353,10 +357,7 @@ private struct SourceWriter {
     line(String(decoding: content, as: UTF8.self))
   }
 
-  /// Whether each reference of a property begins an entry of a list: not where they are inside of entries.
-  private func isList(_ name: String) -> Bool {
-    !["interrupt-map", "iommu-map", "msi-map"].contains { sameText($0, name) }
-  }
+  private func isMap(_ name: String) -> Bool { name.utf8.reversed().starts(with: "-map".utf8.reversed()) }
 }
 
 private func isNodeName(_ name: String) -> Bool {
@@ -392,5 +393,5 @@ private func escaped(_ text: String) -> String {
 private func hex(_ byte: UInt8) -> String { byte < 16 ? "0\(String(byte, radix: 16))" : String(byte, radix: 16) }
 
 private func number(_ cell: UInt32, _ decimal: Bool) -> String {
-  decimal || cell < 10 ? String(cell) : "0x\(String(cell, radix: 16))"
+  decimal && cell < 1 << 31 || cell < 10 ? String(cell) : "0x\(String(cell, radix: 16))"
 }

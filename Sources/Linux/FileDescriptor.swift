@@ -56,6 +56,36 @@ public func readFile(_ path: String, limit: Int) throws(Errno) -> [UInt8] {
   }
 }
 
+/// Puts `content` into a file, whole or not at all: under another name beside it first. Mode 0666 but for the umask.
+public func writeFile(_ path: String, _ content: [UInt8]) throws(Errno) {
+  let draft = "\(path).\(randomSession())"
+  let number = try check(unsafe lx_open(draft, O_WRONLY | O_CREAT | O_EXCL, 0o666))
+  guard writeBytes(content, to: number), fsync(number) == 0 || lx_errno() == EINVAL else {
+    let error = Errno.last
+    close(number)
+    unsafe unlink(draft)
+    throw error
+  }
+  close(number)
+  guard unsafe rename(draft, path) == 0 else {
+    let error = Errno.last
+    unsafe unlink(draft)
+    throw error
+  }
+}
+
+/// Makes a directory, and those above it. No error when it is there.
+public func makeDirectory(_ path: String) throws(Errno) {
+  if fileKind(path) == .directory { return }
+  let parts = path.parts(separatedBy: 0x2f)
+  var made = ""
+  for (index, part) in parts.enumerated() {
+    made = index == 0 ? part : "\(made)/\(part)"
+    if part.utf8.isEmpty || fileKind(made) == .directory { continue }
+    guard unsafe mkdir(made, 0o777) == 0 || lx_errno() == EEXIST && fileKind(made) == .directory else { throw .last }
+  }
+}
+
 /// Names in a directory but "." and "..", in no order. `limit` bounds how many.
 public func listDirectory(_ path: String, limit: Int) throws(Errno) -> [String] {
   guard let directory = unsafe opendir(path) else { throw .last }

@@ -15,7 +15,7 @@ struct DTPartition {
     }
   }
 
-  private static let commands = ["check"]
+  private static let commands = ["check", "split", "show"]
 
   /// The command whose --help is about these arguments.
   private static func manual(for arguments: Arguments) -> String {
@@ -40,6 +40,12 @@ struct DTPartition {
     if sameText(command, "check") {
       if !wantsHelp { return try check(&arguments) }
       emit(checkHelp)
+    } else if sameText(command, "split") {
+      if !wantsHelp { return try split(&arguments) }
+      emit(splitHelp)
+    } else if sameText(command, "show") {
+      if !wantsHelp { return try show(&arguments) }
+      emit(showHelp)
     } else if sameText(command, "help") {
       emit(helpText)
     } else {

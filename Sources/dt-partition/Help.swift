@@ -4,6 +4,8 @@ let helpText = """
 
   Commands:
     check TREE...           what is wrong with the guests' trees, alone and together
+    split SYSTEM            each guest's tree, out of the whole board's
+    show TREE...            who owns, lends and reaches what
   'dt-partition COMMAND --help' tells more about each.
 
   \(treeHelp)
@@ -43,4 +45,40 @@ let checkHelp = """
 
   Example:
     dt-partition check guest1.dts guest2.dts --system board.dts --hypervisor guest1=xvisor-guest1.dts
+  """
+
+let splitHelp = """
+  Usage: dt-partition split SYSTEM --out DIR [OPTION]...
+  Makes each guest's device tree, DIR/GUEST.dts, of the whole board's, which says in /domains what each
+  guest is given and what it lends the others (GuestBroker's Spec/system-tree.md).
+
+    -o, --out DIR           where the trees go; made if it isn't there
+    -f, --force             replace files that are there
+        --hypervisor xvisor|xen
+                            the hypervisor's side too. xvisor: a guest tree for Xvisor each, DIR/GUEST.xvisor.dts.
+                            xen: the tree that Xen boots with, with dom0less domains, DIR/xen.dts, and what
+                            it passes through to each guest, DIR/GUEST.xen.dts
+    -h, --help              print this and exit
+
+  \(treeHelp) A source keeps its labels.
+
+  Exit codes are those of sysexits(3): 0 everything was written, 65 the tree makes no sense, 73 a file is
+  there or can't be written, 78 /domains says something that doesn't fit.
+
+  Example:
+    dt-partition split system.dts --out trees && dt-partition check trees/*.dts --system system.dts
+  """
+
+let showHelp = """
+  Usage: dt-partition show [OPTION]... TREE...
+  Shows who owns, lends and reaches what: guests, their peripherals, the links between them, exports and
+  imports. Name all guests' trees, or a system's tree with /domains, which is split first.
+
+        --svg FILE          draw it too; "-" draws it on standard output instead of the table
+    -f, --force             replace FILE if it is there
+        --json              one JSON object a line: kind (guest, memory, peripheral, link, loan) and what
+                            belongs to it
+    -h, --help              print this and exit
+
+  \(treeHelp)
   """

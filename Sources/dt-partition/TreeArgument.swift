@@ -8,7 +8,10 @@ struct TreeArgument {
   let tree: DeviceTree
 
   /// Reads a flattened tree, a source (by way of dtc), or a directory such as /proc/device-tree.
-  init(_ path: String) throws(Failure) {
+  ///
+  /// - Parameter withLabels: What a source calls its nodes, and which of its cells refer to some, is in the tree too
+  ///   (`__symbols__`, `__local_fixups__`).
+  init(_ path: String, withLabels: Bool = false) throws(Failure) {
     self.path = path
     let content: [UInt8]
     do throws(DeviceTreeError) {
@@ -32,12 +35,36 @@ struct TreeArgument {
     } catch {
       throw Failure(Self.sentence(path, error), error.exitCode)
     }
-    let blob = try Self.compile(path, content)
+    let blob = try Self.compile(path, content, withLabels ? ["-@"] : [])
     do throws(DeviceTreeError) {
-      tree = try DeviceTree(blob: blob)
+      let plain = try DeviceTree(blob: blob)
+      tree = withLabels ? Self.asPlugin(path, content) ?? plain : plain
     } catch {
       throw Failure("what dtc makes of \(path) \(error.text)", .dataError)
     }
+  }
+
+  /// A source's tree with its `__local_fixups__`, which dtc adds to plugins alone. Nil when the source isn't one as it stands.
+  private static func asPlugin(_ path: String, _ content: [UInt8]) -> DeviceTree? {
+    let mark = Array("/dts-v1/".utf8)
+    guard
+      let start = content.indices.first(where: { content[$0] == mark[0] && content[$0...].starts(with: mark) }),
+      let end = content[start...].firstIndex(of: 0x3b)
+    else { return nil }
+    let source = content[...end] + Array("/plugin/;".utf8) + content[(end + 1)...]
+    guard
+      let (blob, status) = try? runProgram(
+        ["dtc", "-q", "-q", "-@", "-I", "dts", "-O", "dtb", "-i", folder(path), "-"], input: Array(source), limit: DeviceTree.maximumSize),
+      status == 0, let tree = try? DeviceTree(blob: blob), tree.root.child("__fixups__") == nil
+    else { return nil }
+    return tree
+  }
+
+  /// The folder whose files a source includes.
+  private static func folder(_ path: String) -> String {
+    guard let end = path.utf8.lastIndex(of: 0x2f) else { return "." }
+    let folder = String(decoding: Array(path.utf8[..<end]), as: UTF8.self)
+    return folder.utf8.isEmpty ? "/" : folder
   }
 
   private static func sentence(_ path: String, _ error: DeviceTreeError) -> String {
@@ -58,14 +85,11 @@ struct TreeArgument {
   }
 
   /// What dtc makes of a source. What it complains about goes to standard error.
-  private static func compile(_ path: String, _ content: [UInt8]) throws(Failure) -> [UInt8] {
-    // The folder whose files the source includes.
-    var folder = path.utf8.lastIndex(of: 0x2f).map { String(decoding: Array(path.utf8[..<$0]), as: UTF8.self) } ?? "."
+  private static func compile(_ path: String, _ content: [UInt8], _ options: [String]) throws(Failure) -> [UInt8] {
     // A pipe can't be read twice; a name that begins with '-' is no option.
-    if folder.utf8.isEmpty { folder = "/" }
     let isFile = fileKind(path) == .regular
     let file = !isFile ? "-" : path.hasBytePrefix("-") ? "./\(path)" : path
-    let words = ["dtc", "-I", "dts", "-O", "dtb", "-i", isFile ? folder : ".", file]
+    let words = ["dtc"] + options + ["-I", "dts", "-O", "dtb", "-i", isFile ? folder(path) : ".", file]
     let blob: [UInt8]
     let status: Int32
     do throws(Errno) {

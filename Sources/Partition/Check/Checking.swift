@@ -43,6 +43,9 @@ public struct TreeCheck: Sendable {
       let survey = Survey(named.tree, file: index)
       guests.append(Guest(survey, called: named.guest ?? Self.stem(named.file)))
     }
+    if let system, let parts = try? SystemTree(system.tree) {
+      for index in guests.indices { guests[index].emulated = parts.emulatedRanges(ofGuest: guests[index].name) }
+    }
     let system = system.map { Survey($0.tree, file: guests.count) }
     let first = guests.count + (system == nil ? 0 : 1)
     for (index, named) in hypervisor.enumerated() {

@@ -11,6 +11,8 @@ struct Guest {
   var imports: [Request] = []
   /// What its hypervisor gives it, where that is known.
   var manifest: Manifest?
+  /// What its hypervisor emulates, where the system's tree says so: at addresses that the board has for itself.
+  var emulated: [AddressRange] = []
 
   struct LinkEnd {
     var node: Int

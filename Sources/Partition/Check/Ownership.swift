@@ -118,10 +118,12 @@ private func checkAgainst(_ board: Board, _ guest: Guest, _ report: Report) {
   }
 }
 
-/// Peripherals that no guest drives: of the board's tree, or those that every tree which has them leaves to others.
+/// Peripherals that no guest drives, nor its hypervisor in its place: of the board's tree, or those that every tree which has
+/// them leaves to others.
 private func checkUnassigned(_ guests: [Guest], _ board: Board?, _ report: Report) {
   var ranges: [(range: AddressRange, value: Int)] = []
   for guest in guests {
+    ranges += guest.emulated.map { ($0, 0) }
     for device in guest.survey.devices where guest.survey.isOkay(device.node) {
       for range in device.ranges {
         if let host = guest.hostRange(range) {

@@ -135,7 +135,7 @@ struct GuestNodes {
     for place in 1..<max(1, tree.nodeCount) where fates[place] == .removed {
       guard claim(place) < 0, !addressed[place], system.roles[place] == .plain, isLinkRegion(place) == nil else { continue }
       let node = tree.node(place: place)
-      guard let parent = node.parent, node.property("ranges") == nil || node.children.isEmpty else { continue }
+      guard let parent = node.parent, node.property("ranges") == nil else { continue }
       guard isCandidate[parent.place] || fates[parent.place] == .kept || fates[parent.place] == .path else { continue }
       // A part of a processor that is another guest's, or memory at a place of its own.
       guard system.roles[parent.place] != .cpu else { continue }

@@ -22,26 +22,14 @@ extension SystemTree {
   /// The labels of each node, out of `__symbols__`. None where looking them up would take long: they are for readers only.
   func labels() -> [[String]] {
     var labels = [[String]](repeating: [], count: tree.nodeCount)
-    guard (tree.root.child("__symbols__")?.propertyNames.count ?? 0) <= Self.maximumLookups / widest else { return labels }
+    guard (tree.root.child("__symbols__")?.propertyNames.count ?? 0) <= Self.maximumSymbols else { return labels }
     for symbol in tree.symbols {
       if let node = symbol.node { labels[node.place].append(symbol.name) }
     }
     return labels
   }
 
-  /// The most children that a node has, at least one.
-  private var widest: Int {
-    var counts = [Int](repeating: 0, count: tree.nodeCount)
-    var most = 1
-    for place in 1..<max(1, tree.nodeCount) {
-      guard let parent = tree.node(place: place).parent else { continue }
-      counts[parent.place] += 1
-      most = max(most, counts[parent.place])
-    }
-    return most
-  }
-
-  private static var maximumLookups: Int { 1 << 24 }
+  private static var maximumSymbols: Int { 1 << 15 }
 }
 
 extension GuestTree {
@@ -135,15 +123,7 @@ private struct GuestTreeBuilder {
         draft.properties[index] = rest.property
         continue
       }
-      draft.properties.remove(at: index)
-      // What says no more than which or how many of these there are.
-      if sameText(name, "interrupt-parent") { draft.removeProperty("interrupts") }
-      if sameText(name, "interrupts-extended") || sameText(name, "interrupt-parent") { draft.removeProperty("interrupt-names") }
-      if sameText(name, "interrupt-affinity") { draft.removeProperty("interrupts") }
-      if name.utf8.last == 0x73 {
-        draft.removeProperty("\(String(decoding: Array(name.utf8.dropLast()), as: UTF8.self))-names")
-      }
-      if name.hasBytePrefix("pinctrl-") { draft.removeProperty("pinctrl-names") }
+      draft.removeReference(name)
       // A node that is nothing without it: a core of a cpu-map, a map of cooling devices.
       if ["cpu", "cooling-device"].contains(where: { sameText($0, name) }) { return false }
     }
@@ -324,7 +304,16 @@ private struct GuestTreeBuilder {
 }
 
 extension Draft {
-  fileprivate mutating func mark(_ reference: SystemReference) {
+  /// Removes a property that refers to what is gone, with what says no more than which or how many of these there are.
+  mutating func removeReference(_ name: String) {
+    removeProperty(name)
+    if sameText(name, "interrupt-parent") || sameText(name, "interrupt-affinity") { removeProperty("interrupts") }
+    if sameText(name, "interrupts-extended") || sameText(name, "interrupt-parent") { removeProperty("interrupt-names") }
+    if name.utf8.last == 0x73 { removeProperty("\(String(decoding: Array(name.utf8.dropLast()), as: UTF8.self))-names") }
+    if name.hasBytePrefix("pinctrl-") { removeProperty("pinctrl-names") }
+  }
+
+  mutating func mark(_ reference: SystemReference) {
     guard let index = properties.firstIndex(where: { sameText($0.name, reference.property) }) else { return }
     properties[index].references.append(reference.cell)
   }

@@ -95,6 +95,9 @@ extension SystemTree {
   /// These bound the time that a tree can take.
   static var maximumNodes: Int { 1 << 16 }
   static var maximumProperties: Int { 256 }
+  static var maximumAliases: Int { 1024 }
+  static var maximumChildren: Int { 8192 }
+  /// Bytes of `ranges`, for all nodes together.
   static var maximumTranslation: Int { 64 << 20 }
   static var maximumExports: Int { 256 }
 
@@ -161,16 +164,18 @@ extension SystemTree {
   }
 
   /// Refuses what only somebody who means harm would write.
-  private static func checkSize(_ tree: DeviceTree) throws(SystemTreeError) {
+  static func checkSize(_ tree: DeviceTree) throws(SystemTreeError) {
     guard tree.nodeCount <= maximumNodes else { throw .tooMany(what: "nodes", limit: maximumNodes) }
     /// Bytes of `ranges` from each node up to the root.
     var ranges: [Int] = []
     var translated = 0
     for place in 0..<tree.nodeCount {
       let node = tree.node(place: place)
-      let isDirectory = node.parent?.parent == nil && ["aliases", "__symbols__"].contains { sameText($0, node.name) }
-      guard isDirectory || node.propertyNames.count <= maximumProperties else {
-        throw .tooMany(what: "properties in \(node.path)", limit: maximumProperties)
+      // Labels are passed by when they are too many.
+      let limit = sameText(node.name, "__symbols__") ? .max : sameText(node.name, "aliases") ? maximumAliases : maximumProperties
+      guard node.propertyNames.count <= limit else { throw .tooMany(what: "properties in \(node.path)", limit: limit) }
+      guard node.children.count <= maximumChildren else {
+        throw .tooMany(what: "children of \(node.path)", limit: maximumChildren)
       }
       let above = node.parent.map { ranges[$0.place] } ?? 0
       ranges.append(above + (node.property("ranges")?.bytes.count ?? 0))
@@ -453,10 +458,7 @@ extension AddressRange {
   func contains(_ other: AddressRange) -> Bool {
     other.address >= address && other.address - address < size && other.size <= size - (other.address - address)
   }
-
-  func overlaps(_ other: AddressRange) -> Bool {
-    address >= other.address ? address - other.address < other.size : other.address - address < size
-  }
 }
 
-func hexadecimal(_ value: UInt64) -> String { "0x\(String(value, radix: 16))" }
+/// "0x8f000000"
+public func hexadecimal(_ value: UInt64) -> String { "0x\(String(value, radix: 16))" }
