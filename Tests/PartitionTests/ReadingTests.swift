@@ -129,11 +129,11 @@ struct ReadingTests {
       "\(export): property device refers to nothing; it should be a phandle of the device's node"
     ),
     (
-      "guest1", "device = <&uart2>;", "device = <&uart3>;",
-      "export uart2: its device /bus@40000000/motherboard-bus@40000000/iofpga@7,00000000/uart@c000, or a bus above it, is not okay in this tree, so it is not this guest's to share; set status = \"okay\" or drop the export"
+      "guest1", "interrupts = <0 7 4>;", "interrupts = <0 7 4>; status = \"reserved\";",
+      "export uart2: its device /bus@40000000/motherboard-bus@40000000/iofpga@7,00000000/uart@b000, or a bus above it, is not okay in this tree, so it is not this guest's to share; set status = \"okay\" or drop the export"
     ),
     (
-      "guest1", "&uart3 {", "&{/bus@40000000} { status = \"disabled\"; };\n&uart3 {",
+      "guest1", "\tbus@40000000 {", "\tbus@40000000 { status = \"disabled\";",
       "export uart2: its device /bus@40000000/motherboard-bus@40000000/iofpga@7,00000000/uart@b000, or a bus above it, is not okay in this tree, so it is not this guest's to share; set status = \"okay\" or drop the export"
     ),
     (

@@ -228,12 +228,27 @@ private struct GuestTreeBuilder {
       "guestbroker", [DraftProperty("compatible", "guestbroker,guest-v1"), DraftProperty("guest-name", domain.name)], children)
   }
 
+  /// What this guest's tree calls a link: as the guest at its other end, if there is no other link to that one, and the region has
+  /// a name by which the two ends know each other; else as the system's tree does.
+  private func endName(_ link: SystemLink) -> String {
+    let peer = link.owner == guest ? link.borrower : link.owner
+    let holder: Int
+    switch link.memory {
+    case .region(let region, _, _): holder = region
+    case .ivshmem: holder = link.node
+    }
+    let node = system.tree.node(place: holder)
+    let isNamed = node.property("guestbroker,id") != nil || node.property("xen,id") != nil
+    let between = system.links.filter { ($0.owner, $0.borrower) == (guest, peer) || ($0.owner, $0.borrower) == (peer, guest) }
+    return isNamed && between.count == 1 ? system.domains[peer].name : link.name
+  }
+
   /// This guest's end of a link: what the system's link node says beside the two ends, and what it says of this one.
   private func linkEnd(_ link: SystemLink) -> Draft {
     let isOwner = link.owner == guest
     let node = system.tree.node(place: link.node)
-    var draft = Draft(link.name)
-    draft.labels = ["link_\(link.name)"]
+    var draft = Draft(endName(link))
+    draft.labels = [draft.name]
     draft.properties = [
       DraftProperty("compatible", "guestbroker,link-v1"),
       DraftProperty("peer-name", system.domains[isOwner ? link.borrower : link.owner].name),

@@ -20,7 +20,7 @@ public struct Overview: Sendable {
   }
 
   public struct Peripheral: Sendable {
-    /// The alias, or the node's name.
+    /// The alias, or the node's name without its unit address.
     public var name: String
     public var path: String
     public var range: AddressRange
@@ -87,6 +87,8 @@ public struct Overview: Sendable {
     let phandles = PhandleTable(tree)
     let aliases = tree.aliases.compactMap { alias in alias.node.map { (name: alias.name, place: $0.place) } }
     var found: [Peripheral] = []
+    /// What is a part of a peripheral that was found.
+    var isPart = [Bool](repeating: false, count: tree.nodeCount)
     for place in 1..<max(1, tree.nodeCount) {
       let node = tree.node(place: place)
       guard node.property("reg") != nil, node.property("compatible") != nil, node.isReachable, !node.isInterruptController,
@@ -94,7 +96,12 @@ public struct Overview: Sendable {
       else { continue }
       if node.parent?.parent == nil, node.property("device_type")?.string == "memory" { continue }
       if let parent = node.parent, parent.parent?.parent == nil, sameText(parent.name, "reserved-memory") { continue }
-      let name = aliases.last { $0.place == place }?.name ?? node.name
+      if let parent = node.parent, isPart[parent.place], let whole = parent.physicalRanges, whole.contains(where: { $0.contains(range) }) {
+        isPart[place] = true
+        continue
+      }
+      isPart[place] = true
+      let name = aliases.last { $0.place == place }?.name ?? node.name.parts(separatedBy: 0x40)[0]
       let interrupts = (try? node.interrupts(phandles)) ?? []
       found.append(
         Peripheral(name: name, path: node.path, range: range, interrupts: interrupts.compactMap { $0.hardwareLine?.line }))

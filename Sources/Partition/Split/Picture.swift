@@ -169,7 +169,7 @@ private struct Picture {
     add("<rect x=\"\(x)\" y=\"\(y)\" width=\"\(right - x)\" height=\"\(height)\" rx=\"8\" fill=\"#eef1f4\" stroke=\"#9aa5b1\"/>")
     let middle = (x + right) / 2
     write(
-      "\(link.name)   \(link.region)", middle, y + 21, 60, "text-anchor=\"middle\" font-weight=\"bold\" fill=\"#1f2933\"")
+      "\(link.name): \(link.region)", middle, y + 21, 60, "text-anchor=\"middle\" font-weight=\"bold\" fill=\"#1f2933\"")
     write(
       "\(link.doorbell), \(link.channels) \(link.channels == 1 ? "channel" : "channels")", middle, y + 39, 60,
       "text-anchor=\"middle\" font-size=\"12\" fill=\"#52606d\"")
@@ -186,7 +186,7 @@ private struct Picture {
       let name = loan.importedAs.map { sameText($0, loan.name) ? loan.name : "\(loan.name) as \($0)" } ?? loan.name
       let what = loan.owner == nil ? "not exported" : loan.importedAs == nil ? "\(loan.access), not imported" : loan.access
       write(
-        "\(name)  \(loan.type)  \(what)", (owner + borrower) / 2, row - 7, 52,
+        "\(name) (\(loan.type), \(what))", (owner + borrower) / 2, row - 7, 52,
         "text-anchor=\"middle\" font-size=\"12\" fill=\"\(colour)\"")
       row += 34
     }
