@@ -43,16 +43,33 @@ private func checkRegisters(_ guests: [Guest], _ board: Board?, _ report: Report
       }
     }
   }
-  claims.sort {
-    $0.range.address != $1.range.address
-      ? $0.range.address < $1.range.address : $0.guest != $1.guest ? $0.guest < $1.guest : $0.node < $1.node
+  func isBefore(_ a: Registers, _ b: Registers) -> Bool {
+    if a.range.address != b.range.address { return a.range.address < b.range.address }
+    if a.range.size != b.range.size { return a.range.size < b.range.size }
+    return a.guest != b.guest ? a.guest < b.guest : a.node < b.node
+  }
+  claims.sort(by: isBefore)
+  /// Whether a guest has just these registers too: then what overlaps them otherwise is within one device, and no news.
+  func hasTwin(_ claim: Registers, _ guest: Int) -> Bool {
+    let wanted = Registers(range: claim.range, guest: guest, node: -1, kind: claim.kind)
+    let index = firstIndex(claims.count) { !isBefore(claims[$0], wanted) }
+    return index < claims.count && claims[index].guest == guest && claims[index].range == claim.range
   }
   /// The claim of each guest that ends last so far.
   var last: [Registers?] = Array(repeating: nil, count: guests.count)
   var clashes: [(Registers, Registers)] = []
+  /// The first of those with the same registers.
+  var first: Registers?
   for claim in claims {
+    if let same = first, same.range == claim.range {
+      if same.guest != claim.guest { clashes.append((same, claim)) }
+    } else {
+      first = claim
+    }
     for other in last {
-      guard let other, other.guest != claim.guest, other.range.overlaps(claim.range) else { continue }
+      guard let other, other.guest != claim.guest, other.range != claim.range, other.range.overlaps(claim.range),
+        !hasTwin(other, claim.guest), !hasTwin(claim, other.guest)
+      else { continue }
       clashes.append(other.guest < claim.guest ? (other, claim) : (claim, other))
     }
     if last[claim.guest].map({ $0.range.end < claim.range.end }) ?? true { last[claim.guest] = claim }

@@ -83,6 +83,10 @@ final class Survey {
       let ranges = buses.physicalRanges(of: index)
       if !ranges.isEmpty { devices.append(Device(nodes, parents, index, ranges)) }
     }
+    // What has other devices below it is there for them.
+    for (index, next) in devices.dropFirst().enumerated() where devices[index].kind == .peripheral {
+      if next.node < ends[devices[index].node] { devices[index].kind = .supplier }
+    }
     self.devices = devices
   }
 
@@ -141,14 +145,14 @@ extension Survey.State {
 /// A node with registers or memory.
 struct Device {
   let node: Int
-  let kind: Kind
+  fileprivate(set) var kind: Kind
   /// Physical, none of them empty.
   let ranges: [AddressRange]
 
   enum Kind: Sendable {
     /// RAM, or a region of it that is set aside.
     case memory, reservedMemory
-    /// What every guest has of its own: interrupt controllers, virtio devices.
+    /// What every guest has of its own: interrupt controllers, virtio devices, what belongs to a processor.
     case virtual
     /// What others need to work: clocks, regulators, pins, GPIO lines, DMA channels, power domains.
     case supplier
@@ -169,6 +173,8 @@ extension Device.Kind {
   ]
   private static let emulated = [
     "virtio,mmio", "pci-host-ecam-generic", "qemu,fw-cfg-mmio", "arm,armv7-timer-mem", "xen,xen", "riscv,clint0",
+    "arm,cortex-a5-scu", "arm,cortex-a9-scu", "arm,cortex-a5-twd-timer", "arm,cortex-a9-twd-timer", "arm,cortex-a5-twd-wdt",
+    "arm,cortex-a9-twd-wdt", "arm,cortex-a9-global-timer",
     "sifive,clint0",
   ]
 
@@ -189,7 +195,8 @@ extension Device.Kind {
         self = .virtual
       } else if names.contains(where: { name in Self.supplying.contains { sameText($0, name) } })
         || compatible.contains(where: { sameText($0, "syscon") || sameText($0, "simple-mfd") || sameText($0, "simple-bus") })
-        || node.name.hasBytePrefix("pinctrl") || node.name.hasBytePrefix("pinmux")
+        || node.name.hasBytePrefix("cache-controller") || node.name.hasBytePrefix("pinctrl")
+        || node.name.hasBytePrefix("pinmux")
       {
         self = .supplier
       } else {

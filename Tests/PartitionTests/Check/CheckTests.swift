@@ -52,6 +52,21 @@ struct CheckTests {
       name: "registers that overlap another guest's", guest2: [("reg = <0x2000 0x1000>", "reg = <0x2800 0x1000>")],
       found: ["\(soc2)/serial@2000: register-overlap"]),
     Case(
+      name: "a device within another's registers, in both guests: the outer one supplies it",
+      guest1: [
+        (
+          "status = \"reserved\"; };\n    uart2",
+          "#address-cells = <1>; #size-cells = <1>; ranges; part@2800 { compatible = \"test,part\"; reg = <0x2800 0x100>; }; };\n    uart2"
+        )
+      ],
+      guest2: [
+        (
+          "clocks = <&refclk>;  };\n    uart2",
+          "clocks = <&refclk>; #address-cells = <1>; #size-cells = <1>; ranges; part@2800 { compatible = \"test,part\"; reg = <0x2800 0x100>; }; };\n    uart2"
+        )
+      ],
+      found: ["\(soc2)/serial@2000: shared-supplier", "\(soc2)/serial@2000/part@2800: okay-twice"]),
+    Case(
       name: "registers elsewhere than on the board",
       guest2: [("reg = <0x2000 0x1000>; interrupts = <0 2 4>", "reg = <0x2100 0x100>; interrupts = <0 2 4>")], system: [],
       found: ["\(soc2)/serial@2000: register-mismatch"]),
