@@ -96,7 +96,9 @@ public struct Overview: Sendable {
       else { continue }
       if node.parent?.parent == nil, node.property("device_type")?.string == "memory" { continue }
       if let parent = node.parent, parent.parent?.parent == nil, sameText(parent.name, "reserved-memory") { continue }
-      if let parent = node.parent, isPart[parent.place], let whole = parent.physicalRanges, whole.contains(where: { $0.contains(range) }) {
+      if let parent = node.parent, isPart[parent.place], let whole = parent.physicalRanges,
+        whole.contains(where: { $0.contains(range) })
+      {
         isPart[place] = true
         continue
       }
@@ -109,7 +111,7 @@ public struct Overview: Sendable {
     return found
   }
 
-  private mutating func add(_ link: Partition_Link, of guest: String) {
+  private mutating func add(_ link: PartitionLink, of guest: String) {
     let isOwner = link.role == .owner
     if let index = links.firstIndex(where: {
       sameText($0.name, link.name) && sameText((isOwner ? $0.borrower : $0.owner) ?? link.peerName, link.peerName)
@@ -121,15 +123,23 @@ public struct Overview: Sendable {
     links.append(
       Link(
         name: link.name, owner: isOwner ? guest : link.peerName, borrower: isOwner ? link.peerName : guest,
-        region: link.memory.text, doorbell: link.doorbell.text, channels: link.channels))
+        region: link.memory.text, doorbell: link.doorbellText, channels: link.channels))
   }
 
   private mutating func add(_ export: Export, of guest: String, _ partition: Partition) {
-    for client in export.clients {
+    // On a bus each address or chip select has a grant of its own.
+    let grants = export.elements.isEmpty ? [export.grant] : export.elements.map { $0.grant }
+    var clients: [String] = []
+    for client in grants.flatMap({ $0.clients }) where !clients.contains(where: { sameText($0, client) }) {
+      clients.append(client)
+    }
+    for client in clients {
+      let accesses = grants.filter { $0.clients.contains { sameText($0, client) } }.map { $0.access }
+      let access = accesses.allSatisfy { $0 == accesses[0] } ? accesses[0].text : "rw and less"
       let link = partition.links.first { $0.role == .owner && sameText($0.peerName, client) }
       loans.append(
         Loan(
-          name: export.name, type: export.peripheralClass.name, access: export.access.text, owner: guest, borrower: client,
+          name: export.name, type: export.peripheralClass.name, access: access, owner: guest, borrower: client,
           importedAs: nil, link: link?.name, device: export.devicePath))
     }
   }
@@ -145,13 +155,14 @@ public struct Overview: Sendable {
     }
     loans.append(
       Loan(
-        name: wanted.remoteName, type: wanted.peripheralClass.name, access: "", owner: nil, borrower: guest, importedAs: wanted.name,
+        name: wanted.remoteName, type: wanted.peripheralClass.name, access: "", owner: nil, borrower: guest,
+        importedAs: wanted.name,
         link: link.name, device: nil))
   }
 }
 
 /// `Overview.Link` hides it.
-typealias Partition_Link = Link
+typealias PartitionLink = Link
 
 extension Link.Memory {
   var text: String {
@@ -162,11 +173,13 @@ extension Link.Memory {
   }
 }
 
-extension Link.Doorbell {
-  var text: String {
-    switch self {
+extension PartitionLink {
+  var doorbellText: String {
+    switch doorbell {
     case .futex: "futex"
-    case .poll(let interval): "poll every \(interval) us"
+    case .poll: "poll every \(pollInterval) us"
+    case .uio: "uio interrupt"
+    case .ivshmem: "ivshmem interrupt"
     }
   }
 }
@@ -177,7 +190,8 @@ extension Access {
 
 /// "1 MiB", "4 KiB", "100 B"
 public func sizeText(_ size: UInt64) -> String {
-  for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] as [(UInt64, String)] where size >> shift > 0 && size % (1 << shift) == 0 {
+  for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] as [(UInt64, String)]
+  where size >> shift > 0 && size % (1 << shift) == 0 {
     return "\(size >> shift) \(unit)"
   }
   return "\(size) B"
