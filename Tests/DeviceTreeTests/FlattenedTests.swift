@@ -399,6 +399,30 @@ struct FlattenedTests {
     #expect(error(deeper.blob) == .tooDeep(offset: 56 + 64 * 8, path: String(repeating: "/a", count: 63)))
   }
 
+  @Test("A tree takes memory in proportion to its input: nothing but the smallest nodes, nothing but the smallest properties")
+  func memory() throws {
+    var nodes = BlobWriter()
+    nodes.begin("")
+    for index in 0..<200_000 {
+      nodes.begin(String(index, radix: 36))
+      nodes.token(2)
+    }
+    nodes.token(2, 9)
+    var properties = BlobWriter()
+    properties.begin("")
+    for index in 0..<200_000 { properties.property(String(index, radix: 36), []) }
+    properties.token(2, 9)
+    for blob in [nodes.blob, properties.blob] {
+      let tree = try DeviceTree(blob: blob)
+      #expect(tree.nodes.count + tree.properties.count == 200_001)
+      let size =
+        tree.bytes.count + tree.nodes.capacity * MemoryLayout<NodeRecord>.stride
+        + tree.properties.capacity * MemoryLayout<PropertyRecord>.stride
+      #expect(size <= 16 * blob.count)
+      #expect(try DeviceTree(blob: try tree.blob()).nodes.count == tree.nodes.count)
+    }
+  }
+
   @Test("Each beginning of a good blob is an error")
   func truncation() {
     let blob = BlobWriter.blob(board)
