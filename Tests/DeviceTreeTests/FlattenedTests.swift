@@ -403,18 +403,18 @@ struct FlattenedTests {
   func memory() throws {
     var nodes = BlobWriter()
     nodes.begin("")
-    for index in 0..<200_000 {
+    for index in 0..<50_000 {
       nodes.begin(String(index, radix: 36))
       nodes.token(2)
     }
     nodes.token(2, 9)
     var properties = BlobWriter()
     properties.begin("")
-    for index in 0..<200_000 { properties.property(String(index, radix: 36), []) }
+    for index in 0..<50_000 { properties.property(String(index, radix: 36), []) }
     properties.token(2, 9)
     for blob in [nodes.blob, properties.blob] {
       let tree = try DeviceTree(blob: blob)
-      #expect(tree.nodes.count + tree.properties.count == 200_001)
+      #expect(tree.nodes.count + tree.properties.count == 50_001)
       let size =
         tree.bytes.count + tree.nodes.capacity * MemoryLayout<NodeRecord>.stride
         + tree.properties.capacity * MemoryLayout<PropertyRecord>.stride
