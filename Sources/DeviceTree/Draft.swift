@@ -64,6 +64,29 @@ public func bigEndianBytes(_ cells: [UInt32]) -> [UInt8] {
   return bytes
 }
 
+extension Draft {
+  /// A whole tree. What dtc adds for overlays (`__symbols__`, `__local_fixups__`) becomes labels and references.
+  public init(_ tree: DeviceTree) {
+    let references = References(tree)
+    var labels = [[String]](repeating: [], count: tree.nodeCount)
+    for symbol in tree.symbols { if let node = symbol.node { labels[node.place].append(symbol.name) } }
+    self.init(tree.root, references, labels)
+    children.removeAll { child in ["__symbols__", "__local_fixups__"].contains { sameText($0, child.name) } }
+  }
+
+  private init(_ node: Node, _ references: References, _ labels: [[String]]) {
+    self.init(node.name)
+    self.labels = labels[node.place]
+    for name in node.propertyNames { properties.append(DraftProperty(name, value: node.property(name)?.bytes ?? [])) }
+    for reference in references.of(node) where reference.target != nil {
+      if let index = properties.firstIndex(where: { sameText($0.name, reference.property) }) {
+        properties[index].references.append(reference.cell)
+      }
+    }
+    children = node.children.map { Draft($0, references, labels) }
+  }
+}
+
 extension DeviceTree {
   /// A tree of what was drafted. Labels become `__symbols__`, as `dtc -@` does it.
   public convenience init(_ root: Draft) throws(DeviceTreeError) {
@@ -87,7 +110,7 @@ extension Draft {
 extension Records {
   @discardableResult
   fileprivate mutating func add(_ draft: Draft, parent: Int32, after sibling: Int32, depth: Int) throws(DeviceTreeError) -> Int32 {
-    guard depth <= DeviceTree.maximumDepth else { throw .tooDeep(offset: bytes.count) }
+    guard depth <= DeviceTree.maximumDepth else { throw .tooDeep(offset: bytes.count, path: "") }
     let node = addNode(name: append(Array(draft.name.utf8)), parent: parent, after: sibling)
     for property in draft.properties {
       let name = append(Array(property.name.utf8))

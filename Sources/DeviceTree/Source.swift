@@ -24,8 +24,11 @@ extension Draft {
   ///
   /// - Parameters:
   ///   - comment: Lines for its head.
+  ///   - reservations: Memory that is taken.
   ///   - keepsPhandles: Writes every `phandle` that there is.
-  public func source(comment: [String] = [], keepsPhandles: Bool = false) throws(SourceError) -> String {
+  public func source(
+    comment: [String] = [], reservations: [AddressRange] = [], keepsPhandles: Bool = false
+  ) throws(SourceError) -> String {
     var names = SourceNames(keepsPhandles: keepsPhandles)
     try names.survey(self)
     var writer = SourceWriter(names: names)
@@ -35,6 +38,9 @@ extension Draft {
       writer.line(" */")
     }
     writer.line("/dts-v1/;")
+    for range in reservations {
+      writer.line("/memreserve/ 0x\(String(range.address, radix: 16)) 0x\(String(range.size, radix: 16));")
+    }
     writer.line("")
     try writer.write(self, name: "/", path: "", addressCells: 2, sizeCells: 1, isLast: true)
     return String(decoding: writer.text, as: UTF8.self)

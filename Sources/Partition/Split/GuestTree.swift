@@ -5,6 +5,8 @@ import Linux
 public struct GuestTree: Sendable {
   public var guestName: String
   public var root: Draft
+  /// What the board's tree reserves of this guest's memory.
+  public var reservations: [AddressRange]
 }
 
 extension SystemTree {
@@ -14,7 +16,8 @@ extension SystemTree {
     var trees: [GuestTree] = []
     for guest in domains.indices {
       var builder = GuestTreeBuilder(GuestNodes(self, guest: guest, addressed: addressed))
-      trees.append(GuestTree(guestName: domains[guest].name, root: try builder.root()))
+      let reservations = tree.reservations.filter { taken in domains[guest].memory.contains { $0.contains(taken) } }
+      trees.append(GuestTree(guestName: domains[guest].name, root: try builder.root(), reservations: reservations))
     }
     return trees
   }
@@ -36,7 +39,7 @@ extension GuestTree {
   /// As source for dtc.
   public func source(comment: [String] = []) throws(SystemTreeError) -> String {
     do throws(SourceError) {
-      return try root.source(comment: comment)
+      return try root.source(comment: comment, reservations: reservations)
     } catch {
       throw .source(guest: guestName, error)
     }

@@ -1,13 +1,18 @@
 import DeviceTree
 import Linux
 
-/// Reads each blob that a line of stdin names, "IN OUT VERSION", and writes it again; says what its references lack.
+/// Reads each blob that a line of stdin names, "IN OUT VERSION", and writes it again; says what its references lack. With "source" for
+/// a version, writes a source, and to OUT.dtb what it should become: the tree without its labels.
 @main
 struct Rewrite {
   static func main() {
     var failures = 0
     while let line = readLine() {
       let words = line.parts(separatedBy: 0x20)
+      if words.count == 3, sameText(words[2], "source") {
+        if !writeSource(words[0], words[1]) { failures += 1 }
+        continue
+      }
       guard words.count == 3, let number = parseNumber(words[2]),
         let version = FlattenedVersion(rawValue: UInt32(clamping: number))
       else {
@@ -27,6 +32,25 @@ struct Rewrite {
       }
     }
     exitProcess(failures == 0 ? 0 : ExitCode.dataError.rawValue)
+  }
+
+  private static func writeSource(_ path: String, _ out: String) -> Bool {
+    do {
+      let tree = try DeviceTree(path: path)
+      var draft = Draft(tree)
+      try writeFile(out, Array(try draft.source(reservations: tree.reservations, keepsPhandles: true).utf8))
+      dropLabels(&draft)
+      try writeFile("\(out).dtb", try DeviceTree(draft).blob(version: .v17))
+      return true
+    } catch {
+      printError("\(path) \((error as? SourceError)?.text ?? (error as? DeviceTreeError)?.text ?? "\(error)")")
+      return false
+    }
+  }
+
+  private static func dropLabels(_ draft: inout Draft) {
+    draft.labels = []
+    for index in draft.children.indices { dropLabels(&draft.children[index]) }
   }
 
   /// Prints every reference that leads nowhere, every interrupt that can't be told, every phandle that two nodes have, and every
