@@ -282,7 +282,7 @@ struct ReadingTests {
   func regionEnd() throws {
     let changes = [
       ("reg = <0x8f000000 0x100000>;", "reg = <0xffffffff 0xfffff000 0x1000>;"),
-      ("reserved-memory {", "reserved-memory { #address-cells = <2>;"),
+      ("reserved-memory {\n\t\t#address-cells = <1>;", "reserved-memory {\n\t\t#address-cells = <2>;"),
     ]
     #expect(
       sentence("guest1", changes) == "\(Self.memory): property reg should be whole pages of 4096 bytes, and at least one")

@@ -251,7 +251,7 @@ private struct GuestTreeBuilder {
     let isOwner = link.owner == guest
     let node = system.tree.node(place: link.node)
     var draft = Draft(endName(link))
-    draft.labels = [draft.name]
+    if !isOwner, !link.exports.isEmpty { draft.labels = [draft.name] }
     draft.properties = [
       DraftProperty("compatible", "guestbroker,link-v1"),
       DraftProperty("peer-name", system.domains[isOwner ? link.borrower : link.owner].name),

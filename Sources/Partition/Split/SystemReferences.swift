@@ -33,13 +33,23 @@ struct SystemReferences: Sendable {
         }
       }
     }
+    var isInDomains = [Bool](repeating: false, count: tree.nodeCount)
+    if let domains = tree.root.child("domains") { isInDomains[domains.place] = true }
     for place in 0..<tree.nodeCount {
+      let node = tree.node(place: place)
+      if let parent = node.parent, isInDomains[parent.place] { isInDomains[place] = true }
       var names: [String] = []
       for reference in ofNode[place] where !sameText(names.last ?? "", reference.property) { names.append(reference.property) }
-      for reference in known.of(tree.node(place: place)) {
+      for reference in known.of(node) {
         guard let target = reference.target, !names.contains(where: { sameText($0, reference.property) }) else { continue }
         areComplete = false
         ofNode[place].append(SystemReference(property: reference.property, cell: reference.cell, target: target.place))
+      }
+      // An export's device: a name that means no reference elsewhere.
+      if isInDomains[place], !ofNode[place].contains(where: { sameText($0.property, "device") }),
+        let device = node.property("device")?.cell.flatMap({ phandles[$0] })
+      {
+        ofNode[place].append(SystemReference(property: "device", cell: 0, target: device.place))
       }
     }
   }

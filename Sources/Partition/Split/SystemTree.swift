@@ -391,11 +391,17 @@ extension SystemTree {
       guard export.property("class")?.string != nil else {
         throw .missing(node: export.path, property: "class", shouldBe: "the peripheral's class, as \"uart\"")
       }
-      for reference in references.within(export) {
+      let lent = references.within(export)
+      if lent.isEmpty {
+        let shouldBe = "a phandle of a device that the link's owner, \(domains[owner].name), has by its access"
+        guard export.property("device") == nil else { throw .dangling(node: export.path, property: "device", shouldBe: shouldBe) }
+        throw .missing(node: export.path, property: "device", shouldBe: shouldBe)
+      }
+      for reference in lent {
         let target = tree.node(place: reference.target)
         guard claims[reference.target] == Int32(owner) else {
           throw .dangling(
-            node: export.path, property: reference.property, shouldBe: "a device that the link's owner, \(domains[owner].name), has by its access")
+            node: export.path, property: reference.property, shouldBe: "a phandle of a device that the link's owner, \(domains[owner].name), has by its access")
         }
         guard target.isReachable else {
           throw .conflict(node: export.path, "\(target.path), or a bus above it, is not okay, so that it can't be lent")

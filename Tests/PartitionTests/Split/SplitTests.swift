@@ -33,7 +33,7 @@ private let board = """
     spare: clock-spare { compatible = "fixed-clock"; #clock-cells = <0>; clock-frequency = <1000>; };
     leds { compatible = "gpio-leds"; led-0 { gpios = <&gpio 0 0>; }; led-1 { gpios = <&gpio 1 0>; }; };
     sound { compatible = "test,sound"; test,codec = <&codec>; };
-    soc {
+    soc@40000000 {
       compatible = "simple-bus"; #address-cells = <1>; #size-cells = <1>; ranges = <0 0x40000000 0x100000>;
       gic: interrupt-controller@0 {
         compatible = "arm,cortex-a7-gic", "arm,gic-400"; interrupt-controller; #interrupt-cells = <3>; #address-cells = <0>;
@@ -120,25 +120,25 @@ struct SplitTests {
       ("serial@2000", "kept"), ("serial@4000", "kept"), ("clock-controller@8000", "kept"), ("i2c@9000", "kept"), ("i2c@9000/codec@1a", "kept"),
       ("serial@3000", "gone"), ("screen@a000", "gone"), ("nobody@5000", "gone"), ("dma-controller@7000", "gone"),
       ("interrupt-controller@0", "kept"),
-    ] { #expect(status(one, "/soc/\(path)") == wanted, "guest1 \(path)") }
+    ] { #expect(status(one, "/soc@40000000/\(path)") == wanted, "guest1 \(path)") }
     #expect(status(one, "/clock-osc") == "kept" && status(one, "/clock-spare") == "kept" && status(one, "/timer") == "kept")
     let two = try guest(1)
     for (path, wanted) in [
       ("serial@2000", "gone"), ("serial@3000", "kept"), ("serial@4000", "reserved"), ("screen@a000", "kept"), ("i2c@9000", "gone"),
       ("dma-controller@7000", "kept"), ("clock-controller@8000", "gone"), ("nobody@5000", "gone"),
-    ] { #expect(status(two, "/soc/\(path)") == wanted, "guest2 \(path)") }
+    ] { #expect(status(two, "/soc@40000000/\(path)") == wanted, "guest2 \(path)") }
   }
 
   @Test("Another guest's device that a kept one refers to is reserved")
   func referred() throws {
     let two = try guest(1, [("clocks = <&osc>; dmas", "clocks = <&clk 2>; dmas")])
-    #expect(status(two, "/soc/clock-controller@8000") == "reserved")
-    #expect(two.node(at: "/soc/serial@3000")?.property("clocks")?.cells?.first == two.node(at: "/soc/clock-controller@8000")?.phandle)
+    #expect(status(two, "/soc@40000000/clock-controller@8000") == "reserved")
+    #expect(two.node(at: "/soc@40000000/serial@3000")?.property("clocks")?.cells?.first == two.node(at: "/soc@40000000/clock-controller@8000")?.phandle)
   }
 
   @Test("A reserved node refers to nothing that isn't there")
   func reservedReferences() throws {
-    let console = try #require(try guest(1).node(at: "/soc/serial@4000"))
+    let console = try #require(try guest(1).node(at: "/soc@40000000/serial@4000"))
     #expect(console.property("clocks") == nil && console.property("clock-names") == nil)
     #expect(console.property("interrupts") != nil)
   }
@@ -193,8 +193,8 @@ struct SplitTests {
   func aliasesAndConsole() throws {
     let (one, two) = (try guest(0), try guest(1))
     #expect(one.aliases.map(\.name) == ["serial0", "i2c0"] && two.aliases.map(\.name) == ["serial1"])
-    #expect(one.standardOutput?.node?.path == "/soc/serial@2000")
-    #expect(two.standardOutput?.node?.path == "/soc/serial@3000")
+    #expect(one.standardOutput?.node?.path == "/soc@40000000/serial@2000")
+    #expect(two.standardOutput?.node?.path == "/soc@40000000/serial@3000")
     #expect(try guest(1, [("chosen-properties { stdout-path = \"serial1:115200n8\"; };", "")]).standardOutput == nil)
     #expect(two.node(at: "/chosen")?.property("bootargs")?.string == "quiet")
   }
@@ -207,7 +207,7 @@ struct SplitTests {
     #expect(borrower.name == "g1g2" && borrower.role == .borrower && borrower.peerName == "guest1" && borrower.channels == 2)
     #expect(owner.memory == borrower.memory)
     #expect(owner.doorbell == .poll(intervalMicroseconds: 100) && borrower.doorbell == .poll(intervalMicroseconds: 200))
-    #expect(one.exports.map(\.name) == ["uart2"] && one.exports[0].clients == ["guest2"] && one.exports[0].devicePath == "/soc/serial@4000")
+    #expect(one.exports.map(\.name) == ["uart2"] && one.exports[0].clients == ["guest2"] && one.exports[0].devicePath == "/soc@40000000/serial@4000")
     #expect(two.imports.map(\.name) == ["console"] && two.imports[0].remoteName == "uart2")
     #expect(one.imports.isEmpty && two.exports.isEmpty)
   }
@@ -235,7 +235,7 @@ struct SplitTests {
   @Test("What is made passes the check, with the hypervisor's side, and dtc says nothing")
   func checks() throws {
     let change = [
-      ("&uart0 &uart2", "&gpio &dma &{/soc/nobody@5000} &uart0 &uart2"), ("dmas = <&dma 1>; dma-names = \"tx\";", ""),
+      ("&uart0 &uart2", "&gpio &dma &{/soc@40000000/nobody@5000} &uart0 &uart2"), ("dmas = <&dma 1>; dma-names = \"tx\";", ""),
     ]
     let system = try system(change)
     let guests = try system.guestTrees().map { NamedTree(file: "\($0.guestName).dts", tree: try $0.tree()) }
@@ -274,8 +274,8 @@ struct SplitTests {
     let files = try system().hypervisorSources(.xen, comment: [])
     #expect(files.map(\.name) == ["xen.dts", "guest1.xen.dts", "guest2.xen.dts"])
     let host = try DeviceTree(blob: Array(try compile(files[0].content).blob))
-    #expect(host.node(at: "/domains") == nil && host.node(at: "/soc/serial@2000")?.property("xen,passthrough") != nil)
-    #expect(host.node(at: "/soc/nobody@5000")?.property("xen,passthrough") == nil)
+    #expect(host.node(at: "/domains") == nil && host.node(at: "/soc@40000000/serial@2000")?.property("xen,passthrough") != nil)
+    #expect(host.node(at: "/soc@40000000/nobody@5000")?.property("xen,passthrough") == nil)
     let domain = try #require(host.node(at: "/chosen/guest2"))
     #expect(domain.property("xen,static-mem")?.cells == [0x9100_0000, 0x100_0000, 0x9400_0000, 0x200_0000])
     #expect(domain.property("memory")?.cells == [0, 0xc000] && domain.property("cpus")?.cell == 1)
@@ -284,7 +284,7 @@ struct SplitTests {
     #expect(shared.property("xen,shared-mem")?.cells == [0x9000_0000, 0x9000_0000, 0x40_0000])
     let partial = try DeviceTree(blob: Array(try compile(files[2].content).blob))
     let uart = try #require(partial.node(at: "/passthrough/serial@40003000"))
-    #expect(uart.property("xen,path")?.string == "/soc/serial@3000")
+    #expect(uart.property("xen,path")?.string == "/soc@40000000/serial@3000")
     #expect(uart.property("xen,reg")?.cells == [0, 0x4000_3000, 0, 0x1000, 0, 0x4000_3000])
     #expect(uart.property("interrupt-parent")?.cell == 0xfde8 && uart.property("interrupts")?.cells == [0, 2, 4])
     #expect(uart.child("clock-osc") != nil, "a fixed clock comes along")
@@ -294,10 +294,10 @@ struct SplitTests {
   func notes() throws {
     #expect(try system().notes() == [])
     let both = [("&uart0 &uart2 &i2c &clk", "&uart0 &uart2 &i2c"), ("clocks = <&osc>; dmas", "clocks = <&clk 2>; dmas")]
-    #expect(try system(both).notes().contains { $0.hasPrefix("/soc/clock-controller@8000 is in no domain's access, but 2 guests need it") })
+    #expect(try system(both).notes().contains { $0.hasPrefix("/soc@40000000/clock-controller@8000 is in no domain's access, but 2 guests need it") })
     #expect(
       try system([("screen@a000 {", "screen@a000 { status = \"disabled\";")]).notes().first?.hasPrefix(
-        "/soc/screen@a000 is given to guest2, and is not okay") ?? false)
+        "/soc@40000000/screen@a000 is given to guest2, and is not okay") ?? false)
     let page = [("reg = <0x2000 0x1000>", "reg = <0x2000 0x100>"), ("serial@3000", "serial@2800"), ("reg = <0x3000 0x1000>", "reg = <0x2800 0x100>")]
     #expect(try system(page).notes().contains { $0.contains("share the page at 0x40002000") })
   }
@@ -343,11 +343,11 @@ struct SplitTests {
     ),
     (
       "&uart1 7 &screen 0", "&uart0 7 &screen 0",
-      "/domains/guest2: /soc/serial@2000 is given to guest2 and to guest1 (access); leave it to one, which can export it"
+      "/domains/guest2: /soc@40000000/serial@2000 is given to guest2 and to guest1 (access); leave it to one, which can export it"
     ),
     (
       "&uart1 7 &screen 0", "&uart1 7 &codec 0",
-      "/domains/guest2: /soc/i2c@9000/codec@1a is on /soc/i2c@9000, which is guest1's; only that can reach it, and export it"
+      "/domains/guest2: /soc@40000000/i2c@9000/codec@1a is on /soc@40000000/i2c@9000, which is guest1's; only that can reach it, and export it"
     ),
     (
       "borrower = <&two>", "borrower = <&uart0>",
@@ -360,11 +360,14 @@ struct SplitTests {
     ),
     (
       "device = <&uart2>", "device = <&uart1>",
-      "/domains/links/g1g2/exports/uart2: property device refers to something else, or to nothing; it should be a device that the link's owner, guest1, has by its access"
+      "/domains/links/g1g2/exports/uart2: property device refers to something else, or to nothing; it should be a phandle of a device that the link's owner, guest1, has by its access"
+    ),
+    (
+      "device = <&uart2>;", "", "/domains/links/g1g2/exports/uart2: property device is missing; it should be a phandle of a device that the link's owner, guest1, has by its access"
     ),
     (
       "serial@4000 {", "serial@4000 { status = \"disabled\";",
-      "/domains/links/g1g2/exports/uart2: /soc/serial@4000, or a bus above it, is not okay, so that it can't be lent"
+      "/domains/links/g1g2/exports/uart2: /soc@40000000/serial@4000, or a bus above it, is not okay, so that it can't be lent"
     ),
     (
       "import-name = \"console\"", "import-name = \"a b\"",
