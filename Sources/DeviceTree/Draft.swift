@@ -109,7 +109,9 @@ extension Draft {
 
 extension Records {
   @discardableResult
-  fileprivate mutating func add(_ draft: Draft, parent: Int32, after sibling: Int32, depth: Int) throws(DeviceTreeError) -> Int32 {
+  fileprivate mutating func add(_ draft: Draft, parent: Int32, after sibling: Int32, depth: Int) throws(DeviceTreeError)
+    -> Int32
+  {
     guard depth <= DeviceTree.maximumDepth else { throw .tooDeep(offset: bytes.count, path: "") }
     let node = addNode(name: append(Array(draft.name.utf8)), parent: parent, after: sibling)
     for property in draft.properties {

@@ -199,12 +199,14 @@ private func printable(_ text: String) -> String {
 private func hasKnownMeaning(_ name: String) -> Bool {
   let known = [
     "reg", "ranges", "dma-ranges", "interrupts", "phandle", "linux,phandle", "interrupt-map", "interrupt-map-mask", "bus-range",
-    "virtual-reg", "cache-level", "memory", "id", "channels", "bank-width", "reg-shift", "reg-io-width", "regulator-min-microvolt",
+    "virtual-reg", "cache-level", "memory", "id", "channels", "bank-width", "reg-shift", "reg-io-width",
+    "regulator-min-microvolt",
     "regulator-max-microvolt",
   ]
   let name0 = name
   if name.utf8.first == 0x23 || known.contains(where: { sameText($0, name0) }) { return true }
-  return ["-frequency", "-cells", "-size", "-us", "-ms", "-ns", "-mask", "-microvolt", "-range", "-width", "-latency"].contains {
+  return ["-frequency", "-cells", "-size", "-us", "-ms", "-ns", "-mask", "-microvolt", "-range", "-width", "-latency"].contains
+  {
     name.utf8.reversed().starts(with: $0.utf8.reversed())
   }
 }
@@ -212,7 +214,8 @@ private func hasKnownMeaning(_ name: String) -> Bool {
 /// Whether a number reads better in decimal.
 private func isDecimal(_ name: String) -> Bool {
   let endings = [
-    "-frequency", "-microvolt", "-microamp", "-us", "-ms", "-ns", "-baud", "-speed", "-hz", "-cells", "channels", "-rate", "-burst",
+    "-frequency", "-microvolt", "-microamp", "-us", "-ms", "-ns", "-baud", "-speed", "-hz", "-cells", "channels", "-rate",
+    "-burst",
     "interrupts", "_irq", "_count", "_order",
   ]
   return endings.contains { name.utf8.reversed().starts(with: $0.utf8.reversed()) }
@@ -293,7 +296,9 @@ private struct SourceWriter {
       line("\(name);")
       return
     }
-    if isAlias, let path = Property(bytes: value).string, let node = names.node(path: path), let label = names.labels[node].first {
+    if isAlias, let path = Property(bytes: value).string, let node = names.node(path: path),
+      let label = names.labels[node].first
+    {
       line("\(name) = &\(label);")
       return
     }

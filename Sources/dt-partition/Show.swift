@@ -33,7 +33,9 @@ func show(_ arguments: inout Arguments) throws(Failure) -> Int32 {
     }
   }
   let overview = Overview(trees)
-  for guest in overview.guests { for note in guest.notes { printError("dt-partition: \(visible(guest.file)): \(visible(note))") } }
+  for guest in overview.guests {
+    for note in guest.notes { printError("dt-partition: \(visible(guest.file)): \(visible(note))") }
+  }
 
   if let picture {
     if sameText(picture, "-") {
@@ -63,7 +65,8 @@ private func showTables(_ overview: Overview) {
     for one in guest.peripherals {
       let interrupts = one.interrupts.prefix(8).map { "\($0)" }
       peripherals.append([
-        one.name, guest.name, hexadecimal(one.range.address), sizeText(one.range.size), interrupts.isEmpty ? "-" : joined(interrupts), one.path,
+        one.name, guest.name, hexadecimal(one.range.address), sizeText(one.range.size),
+        interrupts.isEmpty ? "-" : joined(interrupts), one.path,
       ])
     }
   }
@@ -74,7 +77,8 @@ private func showTables(_ overview: Overview) {
   var loans = [["LENT", "CLASS", "OWNER", "TO", "ACCESS", "LINK", "THERE CALLED"]]
   for loan in overview.loans {
     loans.append([
-      loan.name, loan.type, loan.owner ?? "not exported", loan.borrower, loan.access.utf8.isEmpty ? "-" : loan.access, loan.link ?? "no link",
+      loan.name, loan.type, loan.owner ?? "not exported", loan.borrower, loan.access.utf8.isEmpty ? "-" : loan.access,
+      loan.link ?? "no link",
       loan.importedAs ?? "not imported",
     ])
   }
@@ -127,7 +131,10 @@ private func showObjects(_ overview: Overview) {
   for link in overview.links {
     var line = object(
       "link",
-      [("link", link.name), ("owner", link.owner), ("borrower", link.borrower), ("region", link.region), ("doorbell", link.doorbell)])
+      [
+        ("link", link.name), ("owner", link.owner), ("borrower", link.borrower), ("region", link.region),
+        ("doorbell", link.doorbell),
+      ])
     line.add("channels", link.channels)
     emit(line.text)
   }

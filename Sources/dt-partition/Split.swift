@@ -51,7 +51,8 @@ func split(_ arguments: inout Arguments) throws(Failure) -> Int32 {
     let kind = fileKind(target)
     if kind == .none || kind == .regular && (force || isThere(file.content, target)) { continue }
     throw Failure(
-      kind == .regular ? "\(target) is there and says something else; --force replaces it" : "\(target) is there, and is no file",
+      kind == .regular
+        ? "\(target) is there and says something else; --force replaces it" : "\(target) is there, and is no file",
       .cantCreate)
   }
   for file in files { try write(file.content, "\(folder)/\(file.name)") }

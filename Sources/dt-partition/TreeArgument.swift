@@ -54,7 +54,8 @@ struct TreeArgument {
     let source = content[...end] + Array("/plugin/;".utf8) + content[(end + 1)...]
     guard
       let (blob, status) = try? runProgram(
-        ["dtc", "-q", "-q", "-@", "-I", "dts", "-O", "dtb", "-i", folder(path), "-"], input: Array(source), limit: DeviceTree.maximumSize),
+        ["dtc", "-q", "-q", "-@", "-I", "dts", "-O", "dtb", "-i", folder(path), "-"], input: Array(source),
+        limit: DeviceTree.maximumSize),
       status == 0, let tree = try? DeviceTree(blob: blob), tree.root.child("__fixups__") == nil
     else { return nil }
     return tree

@@ -31,7 +31,12 @@ struct SourceTests {
         let count = Int.random(in: 0...12, using: &random)
         let isText = Bool.random(using: &random)
         properties.append(
-          ("p\(index)", (0..<count).map { _ in isText ? [0, 0x41, 0x22, 0x5c, 0x7e].randomElement(using: &random)! : .random(in: 0...255, using: &random) }))
+          (
+            "p\(index)",
+            (0..<count).map { _ in
+              isText ? [0, 0x41, 0x22, 0x5c, 0x7e].randomElement(using: &random)! : .random(in: 0...255, using: &random)
+            }
+          ))
       }
       let model = Model("", properties, [Model("a"), Model("b", [("x", text("\\\"\\"))])])
       #expect(Model(try compiled(try draft(model)).root) == model)
@@ -48,7 +53,8 @@ struct SourceTests {
         Model(
           "interrupt-controller@1000",
           [
-            ("reg", cells(0x1000, 0x100)), ("interrupt-controller", []), ("#interrupt-cells", cells(1)), ("#address-cells", cells(0)),
+            ("reg", cells(0x1000, 0x100)), ("interrupt-controller", []), ("#interrupt-cells", cells(1)),
+            ("#address-cells", cells(0)),
             ("phandle", cells(3)),
           ]),
         Model("clock-1", [("compatible", text("fixed-clock")), ("#clock-cells", cells(0)), ("phandle", cells(5))]),
@@ -69,7 +75,10 @@ struct SourceTests {
   func unknownReferences() throws {
     let model = Model(
       "", [],
-      [Model("a", [("phandle", cells(0x77))]), Model("b", [("vendor,friend", cells(0x77))]), Model("c", [("phandle", cells(0x78))])])
+      [
+        Model("a", [("phandle", cells(0x77))]), Model("b", [("vendor,friend", cells(0x77))]),
+        Model("c", [("phandle", cells(0x78))]),
+      ])
     let tree = try compiled(try draft(model), keepsPhandles: false)
     #expect(tree.node(at: "/a")?.phandle == 0x77)
     #expect(tree.node(at: "/b")?.property("vendor,friend")?.cell == 0x77)
@@ -91,7 +100,8 @@ struct SourceTests {
   @Test("Comments and text that would end where they should not")
   func hostileText() throws {
     let root = Draft("", [DraftProperty("model", "a\" */ \\ b")])
-    let source = try root.source(comment: ["ends */ here", "line\nbreak \u{1b}[31m"], reservations: [AddressRange(address: 0, size: 1 << 40)])
+    let source = try root.source(
+      comment: ["ends */ here", "line\nbreak \u{1b}[31m"], reservations: [AddressRange(address: 0, size: 1 << 40)])
     let (blob, complaints) = try compile(source)
     #expect(complaints == "")
     #expect(try DeviceTree(blob: Array(blob)).root.property("model")?.string == "a\" */ \\ b")
@@ -110,7 +120,8 @@ struct SourceTests {
     }
     #expect(error(Draft("", [], [Draft("a b")])) == "/a b: its name has characters that a device-tree source can't have in one")
     #expect(error(Draft("", [], [Draft("")])) == "two nodes have the same path, /")
-    #expect(error(Draft("", [DraftProperty("x;y")])) == "/ x;y: its name has characters that a device-tree source can't have in one")
+    #expect(
+      error(Draft("", [DraftProperty("x;y")])) == "/ x;y: its name has characters that a device-tree source can't have in one")
     #expect(error(Draft("", [], [Draft("a"), Draft("a")])) == "two nodes have the same path, /a")
     let twin = [DraftProperty("phandle", cells: [1])]
     #expect(error(Draft("", [], [Draft("a", twin), Draft("b", twin)])) == "two nodes have the same phandle, 1: /a and /b")

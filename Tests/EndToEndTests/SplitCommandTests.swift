@@ -79,7 +79,9 @@ final class SplitCommandTests {
     #expect(try FileManager.default.contentsOfDirectory(atPath: folder).sorted() == ["guest1.dts", "guest2.dts"])
     try FileManager.default.removeItem(atPath: "\(folder)/guest1.dts")
     try FileManager.default.createDirectory(atPath: "\(folder)/guest1.dts", withIntermediateDirectories: false)
-    #expect(sentence(try run(["split", example, "--out", folder, "--force"]).errors) == "\(folder)/guest1.dts is there, and is no file")
+    #expect(
+      sentence(try run(["split", example, "--out", folder, "--force"]).errors)
+        == "\(folder)/guest1.dts is there, and is no file")
   }
 
   @Test("A folder that can't be made or written")
@@ -95,16 +97,23 @@ final class SplitCommandTests {
     #expect(try run(["split", example, "--out", "/proc/never"]).code == 73)
   }
 
-  @Test("A tree without domains, a link to an unknown domain, access to nothing: which node, and the remedy; nothing is written")
+  @Test(
+    "A tree without domains, a link to an unknown domain, access to nothing: which node, and the remedy; nothing is written")
   func refused() throws {
     let guest = projectRoot.appendingPathComponent("Examples/vexpress-a9/guest1.dts").path
     #expect(
       try run(["split", guest, "--out", "\(folder)/out"])
-        == (78, "", "dt-partition: \(guest): /domains has no child that is compatible with \"openamp,domain-v1\"; add one for each guest\n"))
+        == (
+          78, "",
+          "dt-partition: \(guest): /domains has no child that is compatible with \"openamp,domain-v1\"; add one for each guest\n"
+        ))
     let unknown = try run(["split", blob([("borrower = <&guest2>", "borrower = <&uart1>")]), "--out", "\(folder)/out"])
-    #expect(unknown.code == 78 && unknown.errors.contains("/domains/links/g1g2: property borrower refers to something else, or to nothing"))
+    #expect(
+      unknown.code == 78
+        && unknown.errors.contains("/domains/links/g1g2: property borrower refers to something else, or to nothing"))
     let nothing = try run(["split", blob([("access = <&uart1>", "access = <0x99>")]), "--out", "\(folder)/out"])
-    #expect(nothing.code == 78 && nothing.errors.contains("/domains/guest2: property access refers to something else, or to nothing"))
+    #expect(
+      nothing.code == 78 && nothing.errors.contains("/domains/guest2: property access refers to something else, or to nothing"))
     #expect(!FileManager.default.fileExists(atPath: "\(folder)/out"))
   }
 

@@ -100,7 +100,9 @@ private struct GuestTreeBuilder {
     }
     if role == .cluster {
       if node.isCompatible(with: "cpus,cluster") { draft.removeProperty("compatible") }
-      for name in ["#cpus-mask-cells", "address-map", "#ranges-address-cells", "#ranges-size-cells"] { draft.removeProperty(name) }
+      for name in ["#cpus-mask-cells", "address-map", "#ranges-address-cells", "#ranges-size-cells"] {
+        draft.removeProperty(name)
+      }
     }
     if nodes.isReserved(place) { draft.set(DraftProperty("status", "reserved")) }
     let children = node.children
@@ -122,7 +124,9 @@ private struct GuestTreeBuilder {
       guard let index = draft.properties.firstIndex(where: { sameText($0.name, name) }) else { continue }
       // Of a list of processors, those of this guest remain.
       if !nodes.isReserved(place), let rest = withoutOthersProcessors(draft.properties[index], place) {
-        if sameText(name, "interrupt-affinity") { keepInterrupts(&draft, rest.kept, of: draft.properties[index].references.count) }
+        if sameText(name, "interrupt-affinity") {
+          keepInterrupts(&draft, rest.kept, of: draft.properties[index].references.count)
+        }
         draft.properties[index] = rest.property
         continue
       }
@@ -300,7 +304,8 @@ private struct GuestTreeBuilder {
     guard let merged = exports.children[index].merged(with: export) else {
       throw .conflict(
         node: system.tree.node(place: place).path,
-        "says something else of \(export.name) than another link of \(domain.name) does; say the same in both, or give it another name")
+        "says something else of \(export.name) than another link of \(domain.name) does; say the same in both, or give it another name"
+      )
     }
     exports.children[index] = merged
   }
@@ -312,7 +317,8 @@ private struct GuestTreeBuilder {
     let name = node.property("import-name")?.string ?? node.name
     guard isName(name), imports.childIndex(name) == nil else {
       throw .conflict(
-        node: node.path, "\(domain.name) can't import it as '\(name)'; give it an import-name that is a name, and no other import's")
+        node: node.path,
+        "\(domain.name) can't import it as '\(name)'; give it an import-name that is a name, and no other import's")
     }
     var draft = Draft(name, [DraftProperty("class", value: node.property("class")?.bytes ?? [])])
     draft.properties.append(DraftProperty("link", cells: [phandle], references: [0]))

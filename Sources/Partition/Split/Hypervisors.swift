@@ -35,7 +35,9 @@ extension SystemTree {
     let addressed = addressedNodes()
     let labels = labels()
     var devices: [[GuestDevice]] = []
-    for guest in domains.indices { devices.append(self.devices(GuestNodes(self, guest: guest, addressed: addressed), addressed, labels)) }
+    for guest in domains.indices {
+      devices.append(self.devices(GuestNodes(self, guest: guest, addressed: addressed), addressed, labels))
+    }
     var files: [(name: String, content: String)] = []
     func add(_ name: String, _ about: String, _ draft: Draft, keepsPhandles: Bool = false) throws(SystemTreeError) {
       do throws(SourceError) {
@@ -49,7 +51,8 @@ extension SystemTree {
       for (index, domain) in domains.enumerated() {
         try add(
           "\(domain.name).xvisor.dts",
-          "\(domain.name) for Xvisor. Before the guest is made: \(listed(shmemCommands(of: index)))", xvisorGuest(index, devices[index]))
+          "\(domain.name) for Xvisor. Before the guest is made: \(listed(shmemCommands(of: index)))",
+          xvisorGuest(index, devices[index]))
       }
     case .xen:
       try add("xen.dts", "The board for Xen, with its dom0less domains. The boot loader adds their kernels.", xenHost(devices))
@@ -70,7 +73,9 @@ extension SystemTree {
     var pages: [(page: UInt64, guest: Int, node: Node)] = []
     for (index, domain) in domains.enumerated() {
       for place in domain.access where !tree.node(place: place).isReachable {
-        notes.append("\(tree.node(place: place).path) is given to \(domain.name), and is not okay, or a bus above it isn't; its status stays as it is")
+        notes.append(
+          "\(tree.node(place: place).path) is given to \(domain.name), and is not okay, or a bus above it isn't; its status stays as it is"
+        )
       }
       let nodes = GuestNodes(self, guest: index, addressed: addressed)
       for device in devices(nodes, addressed, []) where !device.isEmulated {
@@ -196,7 +201,8 @@ extension SystemTree {
           let host = lines.isEmpty ? [] : [DraftProperty("host-interrupts", cells: lines.flatMap { [$0.line, $0.type, .max] })]
           region(
             name, "real", range, "pt",
-            [DraftProperty("host_physical_addr", cells: addressCells(range.address)), DraftProperty("compatible", "platform")] + host
+            [DraftProperty("host_physical_addr", cells: addressCells(range.address)), DraftProperty("compatible", "platform")]
+              + host
               + interrupts)
         } else if device.node.isInterruptController, isGIC(device.node) {
           region(
@@ -255,7 +261,9 @@ extension SystemTree {
   private func vcpuType(_ domain: Domain) -> String {
     let cpu = domain.cpus.first.map { tree.node(place: $0) }
     let name = cpu?.property("compatible")?.strings?.first ?? ""
-    for core in ["cortex-a7", "cortex-a8", "cortex-a9", "cortex-a15"] where sameText(name, "arm,\(core)") { return "armv7a,\(core)" }
+    for core in ["cortex-a7", "cortex-a8", "cortex-a9", "cortex-a15"] where sameText(name, "arm,\(core)") {
+      return "armv7a,\(core)"
+    }
     return cpu?.property("riscv,isa") != nil || cpu?.property("riscv,isa-base") != nil ? "riscv,generic" : "armv8,generic"
   }
 }
@@ -321,11 +329,14 @@ extension SystemTree {
     var node = Draft(
       domain.name,
       [
-        DraftProperty("compatible", "xen,domain"),
+        DraftProperty("compatible", "xen,domain")
       ] + boardCells + [
-        DraftProperty("cpus", cells: [UInt32(clamping: domain.cpus.count)]), DraftProperty("memory", cells: twoCells(kilobytes)),
+        DraftProperty("cpus", cells: [UInt32(clamping: domain.cpus.count)]),
+        DraftProperty("memory", cells: twoCells(kilobytes)),
         DraftProperty("direct-map"),
-        DraftProperty("xen,static-mem", cells: domain.memory.flatMap { board($0.address, "#address-cells") + board($0.size, "#size-cells") }),
+        DraftProperty(
+          "xen,static-mem", cells: domain.memory.flatMap { board($0.address, "#address-cells") + board($0.size, "#size-cells") }
+        ),
       ])
     for link in links where link.owner == guest || link.borrower == guest {
       guard case .region(_, let id, let range) = link.memory else { continue }
@@ -334,7 +345,8 @@ extension SystemTree {
         Draft(
           "shared-memory-\(id)",
           [
-            DraftProperty("compatible", "xen,domain-shared-memory-v1"), DraftProperty("role", link.owner == guest ? "owner" : "borrower"),
+            DraftProperty("compatible", "xen,domain-shared-memory-v1"),
+            DraftProperty("role", link.owner == guest ? "owner" : "borrower"),
             DraftProperty("xen,shm-id", id), DraftProperty("xen,shared-mem", cells: address + address + size),
           ]))
     }
@@ -393,7 +405,9 @@ extension SystemTree {
         draft.properties.append(DraftProperty("interrupts", cells: interrupts.flatMap { $0.cells }))
       }
       var pages: [AddressRange] = []
-      for range in device.ranges.compactMap({ $0.wholePages }) where !pages.contains(where: { $0.contains(range) }) { pages.append(range) }
+      for range in device.ranges.compactMap({ $0.wholePages }) where !pages.contains(where: { $0.contains(range) }) {
+        pages.append(range)
+      }
       draft.properties += [
         DraftProperty("xen,reg", cells: pages.flatMap { twoCells($0.address) + twoCells($0.size) + twoCells($0.address) }),
         DraftProperty("xen,path", device.node.path), DraftProperty("xen,force-assign-without-iommu"),
@@ -403,7 +417,8 @@ extension SystemTree {
     let gic = Draft(
       "gic",
       [
-        DraftProperty("interrupt-controller"), DraftProperty("#interrupt-cells", cells: [3]), DraftProperty("#address-cells", cells: [0]),
+        DraftProperty("interrupt-controller"), DraftProperty("#interrupt-cells", cells: [3]),
+        DraftProperty("#address-cells", cells: [0]),
         DraftProperty("phandle", cells: [controller]),
       ])
     return Draft("", [DraftProperty("#address-cells", cells: [2]), DraftProperty("#size-cells", cells: [2])], [gic, bus])

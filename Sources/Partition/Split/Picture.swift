@@ -106,7 +106,9 @@ private struct Picture {
 
   private func loans(of link: Overview.Link) -> [Overview.Loan] {
     overview.loans.filter { loan in
-      guard let name = loan.link, sameText(name, link.name), link.borrower.map({ sameText($0, loan.borrower) }) ?? true else { return false }
+      guard let name = loan.link, sameText(name, link.name), link.borrower.map({ sameText($0, loan.borrower) }) ?? true else {
+        return false
+      }
       return true
     }
   }
@@ -132,7 +134,9 @@ private struct Picture {
       let isLent = overview.loans.contains { loan in
         (loan.device.map { sameText($0, peripheral.path) } ?? false) && (loan.owner.map { sameText($0, name) } ?? false)
       }
-      write(peripheral.name, x + 14, y, isLent ? 18 : 24, isLent ? "font-weight=\"bold\" fill=\"\(colour(guest))\"" : "fill=\"#1f2933\"")
+      write(
+        peripheral.name, x + 14, y, isLent ? 18 : 24,
+        isLent ? "font-weight=\"bold\" fill=\"\(colour(guest))\"" : "fill=\"#1f2933\"")
       if isLent { tag("lent", x + Self.boxWidth - 130, y, colour(guest)) }
       write(
         hexadecimal(peripheral.range.address), x + Self.boxWidth - 14, y, 20,
@@ -166,7 +170,8 @@ private struct Picture {
     guard let first = guests.min(), let last = guests.max() else { return }
     let x = left(first)
     let right = left(last) + Self.boxWidth
-    add("<rect x=\"\(x)\" y=\"\(y)\" width=\"\(right - x)\" height=\"\(height)\" rx=\"8\" fill=\"#eef1f4\" stroke=\"#9aa5b1\"/>")
+    add(
+      "<rect x=\"\(x)\" y=\"\(y)\" width=\"\(right - x)\" height=\"\(height)\" rx=\"8\" fill=\"#eef1f4\" stroke=\"#9aa5b1\"/>")
     let middle = (x + right) / 2
     write(
       "\(link.name): \(link.region)", middle, y + 21, 60, "text-anchor=\"middle\" font-weight=\"bold\" fill=\"#1f2933\"")

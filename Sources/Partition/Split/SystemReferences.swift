@@ -61,7 +61,9 @@ struct SystemReferences: Sendable {
       guard let cells = node.property(name)?.cells else { continue }
       for offset in double.property(name)?.cells ?? [] where offset % 4 == 0 && offset / 4 < UInt32(clamping: cells.count) {
         let cell = Int(clamping: offset / 4)
-        if let target = phandles[cells[cell]] { found.append(SystemReference(property: name, cell: cell, target: target.place)) }
+        if let target = phandles[cells[cell]] {
+          found.append(SystemReference(property: name, cell: cell, target: target.place))
+        }
       }
     }
     return found

@@ -128,7 +128,8 @@ extension SystemTree {
           let other = Int(direct[device]) == domains.count ? "twice" : "and to \(domains[Int(direct[device])].name)"
           throw .conflict(
             node: domain.path,
-            "\(tree.node(place: device).path) is given to \(domain.name) \(other) (access); leave it to one, which can export it")
+            "\(tree.node(place: device).path) is given to \(domain.name) \(other) (access); leave it to one, which can export it"
+          )
         }
         direct[device] = Int32(domains.count)
       }
@@ -141,7 +142,9 @@ extension SystemTree {
     let addressed = addressedNodes()
     for (index, domain) in domains.enumerated() {
       for place in domain.access where !addressed[place] {
-        guard let bus = tree.node(place: place).parent, claims[bus.place] >= 0, claims[bus.place] != Int32(index) else { continue }
+        guard let bus = tree.node(place: place).parent, claims[bus.place] >= 0, claims[bus.place] != Int32(index) else {
+          continue
+        }
         throw .conflict(
           node: domain.path,
           "\(tree.node(place: place).path) is on \(bus.path), which is \(domains[Int(claims[bus.place])].name)'s; only that can reach it, and export it"
@@ -172,7 +175,8 @@ extension SystemTree {
     for place in 0..<tree.nodeCount {
       let node = tree.node(place: place)
       // Labels are passed by when they are too many.
-      let limit = sameText(node.name, "__symbols__") ? .max : sameText(node.name, "aliases") ? maximumAliases : maximumProperties
+      let limit =
+        sameText(node.name, "__symbols__") ? .max : sameText(node.name, "aliases") ? maximumAliases : maximumProperties
       guard node.propertyNames.count <= limit else { throw .tooMany(what: "properties in \(node.path)", limit: limit) }
       guard node.children.count <= maximumChildren else {
         throw .tooMany(what: "children of \(node.path)", limit: maximumChildren)
@@ -180,7 +184,9 @@ extension SystemTree {
       let above = node.parent.map { ranges[$0.place] } ?? 0
       ranges.append(above + (node.property("ranges")?.bytes.count ?? 0))
       translated += above
-      guard translated <= maximumTranslation else { throw .tooMany(what: "bytes of ranges to go through", limit: maximumTranslation) }
+      guard translated <= maximumTranslation else {
+        throw .tooMany(what: "bytes of ranges to go through", limit: maximumTranslation)
+      }
     }
   }
 
@@ -282,7 +288,9 @@ extension SystemTree {
   private func readMemory(_ node: Node) throws(SystemTreeError) -> [AddressRange] {
     let shouldBe =
       "<address size> entries, each of whole pages of 4096 bytes, in the root's #address-cells and #size-cells and with #memory-flags-cells behind"
-    guard let property = node.property("memory") else { throw .missing(node: node.path, property: "memory", shouldBe: shouldBe) }
+    guard let property = node.property("memory") else {
+      throw .missing(node: node.path, property: "memory", shouldBe: shouldBe)
+    }
     let addressCells = Int(clamping: tree.root.property("#address-cells")?.cell ?? 2)
     let sizeCells = Int(clamping: tree.root.property("#size-cells")?.cell ?? 1)
     let flagCells = Int(clamping: node.property("#memory-flags-cells")?.cell ?? 0)
@@ -334,7 +342,8 @@ extension SystemTree {
     for (index, domain) in domains.enumerated() {
       for (place, range) in domain.memory.enumerated() {
         guard physical.contains(where: { $0.contains(range) }) else {
-          throw .conflict(node: domain.path, "memory at \(hexadecimal(range.address)) is not within one of the board's memory nodes")
+          throw .conflict(
+            node: domain.path, "memory at \(hexadecimal(range.address)) is not within one of the board's memory nodes")
         }
         for (otherIndex, other) in domains[...index].enumerated() {
           for (otherPlace, otherRange) in other.memory.enumerated() {
@@ -373,7 +382,8 @@ extension SystemTree {
       for domain in domains where domain.memory.contains(where: { $0.overlaps(range) }) {
         throw .conflict(
           node: node.path,
-          "its region at \(hexadecimal(range.address)) overlaps the memory of \(domain.name) (\(domain.path)); leave it out there")
+          "its region at \(hexadecimal(range.address)) overlaps the memory of \(domain.name) (\(domain.path)); leave it out there"
+        )
       }
       for other in links {
         if case .region(_, _, let otherRange) = other.memory, otherRange.overlaps(range) {
@@ -394,14 +404,17 @@ extension SystemTree {
       let lent = references.within(export)
       if lent.isEmpty {
         let shouldBe = "a phandle of a device that the link's owner, \(domains[owner].name), has by its access"
-        guard export.property("device") == nil else { throw .dangling(node: export.path, property: "device", shouldBe: shouldBe) }
+        guard export.property("device") == nil else {
+          throw .dangling(node: export.path, property: "device", shouldBe: shouldBe)
+        }
         throw .missing(node: export.path, property: "device", shouldBe: shouldBe)
       }
       for reference in lent {
         let target = tree.node(place: reference.target)
         guard claims[reference.target] == Int32(owner) else {
           throw .dangling(
-            node: export.path, property: reference.property, shouldBe: "a phandle of a device that the link's owner, \(domains[owner].name), has by its access")
+            node: export.path, property: reference.property,
+            shouldBe: "a phandle of a device that the link's owner, \(domains[owner].name), has by its access")
         }
         guard target.isReachable else {
           throw .conflict(node: export.path, "\(target.path), or a bus above it, is not okay, so that it can't be lent")

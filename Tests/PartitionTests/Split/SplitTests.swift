@@ -94,7 +94,10 @@ private func sentence(_ changes: [(String, String)]) throws -> String? {
     _ = try system.guestTrees()
     return nil
   } catch {
-    return (error as? SystemTreeError)?.text ?? { Issue.record("\(error)"); return nil }()
+    return (error as? SystemTreeError)?.text
+      ?? {
+        Issue.record("\(error)"); return nil
+      }()
   }
 }
 
@@ -117,14 +120,16 @@ struct SplitTests {
   func peripherals() throws {
     let one = try guest(0)
     for (path, wanted) in [
-      ("serial@2000", "kept"), ("serial@4000", "kept"), ("clock-controller@8000", "kept"), ("i2c@9000", "kept"), ("i2c@9000/codec@1a", "kept"),
+      ("serial@2000", "kept"), ("serial@4000", "kept"), ("clock-controller@8000", "kept"), ("i2c@9000", "kept"),
+      ("i2c@9000/codec@1a", "kept"),
       ("serial@3000", "gone"), ("screen@a000", "gone"), ("nobody@5000", "gone"), ("dma-controller@7000", "gone"),
       ("interrupt-controller@0", "kept"),
     ] { #expect(status(one, "/soc@40000000/\(path)") == wanted, "guest1 \(path)") }
     #expect(status(one, "/clock-osc") == "kept" && status(one, "/clock-spare") == "kept" && status(one, "/timer") == "kept")
     let two = try guest(1)
     for (path, wanted) in [
-      ("serial@2000", "gone"), ("serial@3000", "kept"), ("serial@4000", "reserved"), ("screen@a000", "kept"), ("i2c@9000", "gone"),
+      ("serial@2000", "gone"), ("serial@3000", "kept"), ("serial@4000", "reserved"), ("screen@a000", "kept"),
+      ("i2c@9000", "gone"),
       ("dma-controller@7000", "kept"), ("clock-controller@8000", "gone"), ("nobody@5000", "gone"),
     ] { #expect(status(two, "/soc@40000000/\(path)") == wanted, "guest2 \(path)") }
   }
@@ -133,7 +138,9 @@ struct SplitTests {
   func referred() throws {
     let two = try guest(1, [("clocks = <&osc>; dmas", "clocks = <&clk 2>; dmas")])
     #expect(status(two, "/soc@40000000/clock-controller@8000") == "reserved")
-    #expect(two.node(at: "/soc@40000000/serial@3000")?.property("clocks")?.cells?.first == two.node(at: "/soc@40000000/clock-controller@8000")?.phandle)
+    #expect(
+      two.node(at: "/soc@40000000/serial@3000")?.property("clocks")?.cells?.first
+        == two.node(at: "/soc@40000000/clock-controller@8000")?.phandle)
   }
 
   @Test("A reserved node refers to nothing that isn't there")
@@ -169,7 +176,10 @@ struct SplitTests {
   @Test("A cluster that isn't /cpus becomes it")
   func cluster() throws {
     let change = [
-      ("memory@80000000 {", "other: cpus-other { compatible = \"cpus,cluster\"; #address-cells = <1>; #size-cells = <0>; cpu@7 { device_type = \"cpu\"; compatible = \"arm,cortex-r5\"; reg = <7>; }; };\nmemory@80000000 {"),
+      (
+        "memory@80000000 {",
+        "other: cpus-other { compatible = \"cpus,cluster\"; #address-cells = <1>; #size-cells = <0>; cpu@7 { device_type = \"cpu\"; compatible = \"arm,cortex-r5\"; reg = <7>; }; };\nmemory@80000000 {"
+      ),
       ("cpus = <&cpus 0x4 0x1>", "cpus = <&other 0x1 0x1>"),
     ]
     let two = try guest(1, change)
@@ -183,7 +193,10 @@ struct SplitTests {
   func memory() throws {
     let (one, two) = (try guest(0), try guest(1))
     #expect(one.memory == [AddressRange(address: 0x8000_0000, size: 0x1000_0000)])
-    #expect(two.memory == [AddressRange(address: 0x9100_0000, size: 0x100_0000), AddressRange(address: 0x9400_0000, size: 0x200_0000)])
+    #expect(
+      two.memory == [
+        AddressRange(address: 0x9100_0000, size: 0x100_0000), AddressRange(address: 0x9400_0000, size: 0x200_0000),
+      ])
     #expect(two.node(at: "/memory@91000000") != nil)
     #expect(one.reservedMemory.map(\.node.name) == ["guestbroker@90000000", "firmware@88000000"])
     #expect(two.reservedMemory.map(\.node.name) == ["guestbroker@90000000", "video@98000000"])
@@ -207,7 +220,9 @@ struct SplitTests {
     #expect(borrower.name == "g1g2" && borrower.role == .borrower && borrower.peerName == "guest1" && borrower.channels == 2)
     #expect(owner.memory == borrower.memory)
     #expect(owner.doorbell == .poll(intervalMicroseconds: 100) && borrower.doorbell == .poll(intervalMicroseconds: 200))
-    #expect(one.exports.map(\.name) == ["uart2"] && one.exports[0].clients == ["guest2"] && one.exports[0].devicePath == "/soc@40000000/serial@4000")
+    #expect(
+      one.exports.map(\.name) == ["uart2"] && one.exports[0].clients == ["guest2"]
+        && one.exports[0].devicePath == "/soc@40000000/serial@4000")
     #expect(two.imports.map(\.name) == ["console"] && two.imports[0].remoteName == "uart2")
     #expect(one.imports.isEmpty && two.exports.isEmpty)
   }
@@ -222,7 +237,8 @@ struct SplitTests {
         exports { uart2 { class = "uart"; device = <&uart2>; access = "rw"; }; };
       };
       """
-    let region = "more: guestbroker@90400000 { compatible = \"guestbroker,link-memory\"; reg = <0x90400000 0x1000>; no-map; };\nfirmware@88000000"
+    let region =
+      "more: guestbroker@90400000 { compatible = \"guestbroker,link-memory\"; reg = <0x90400000 0x1000>; no-map; };\nfirmware@88000000"
     let changes = [("    links {", third), ("firmware@88000000", region)]
     #expect(try Partition(try guest(0, changes)).exports.map(\.clients) == [["guest3", "guest2"]])
     #expect(try Partition(try guest(2, changes)).links.map(\.name) == ["g1g3"], "the region has no name of its own")
@@ -249,7 +265,9 @@ struct SplitTests {
         let guest = file.name.hasPrefix("guest") ? String(file.name.prefix(6)) : nil
         trees.append(NamedTree(file: file.name, guest: guest, tree: try DeviceTree(blob: Array(blob))))
       }
-      #expect(TreeCheck(guests: guests, system: whole, hypervisor: trees).findings().map { "\($0.node): \($0.what)" } == [], "\(hypervisor)")
+      #expect(
+        TreeCheck(guests: guests, system: whole, hypervisor: trees).findings().map { "\($0.node): \($0.what)" } == [],
+        "\(hypervisor)")
     }
   }
 
@@ -262,7 +280,8 @@ struct SplitTests {
     #expect(region("mem0", "host_physical_addr") == [0x8000_0000] && region("mem0", "physical_size") == [0x1000_0000])
     #expect(region("shmem_g1g2", "align_order") == [21], "2 MiB and more are mapped in blocks")
     #expect(tree.node(at: "/aspace/shmem_g1g2")?.property("shared_mem")?.string == "g1g2")
-    let uart = try #require(tree.node(at: "/aspace")?.children.first { $0.property("guest_physical_addr")?.cell == 0x4000_2000 })
+    let uart = try #require(
+      tree.node(at: "/aspace")?.children.first { $0.property("guest_physical_addr")?.cell == 0x4000_2000 })
     #expect(uart.property("host-interrupts")?.cells == [33, 4, .max] && uart.property("interrupts")?.cells == [33])
     #expect(uart.property("device_type")?.string == "pt" && uart.property("compatible")?.string == "platform")
     #expect(tree.node(at: "/aspace/gic_dist")?.property("compatible")?.string == "arm,vgic,dist")
@@ -294,11 +313,17 @@ struct SplitTests {
   func notes() throws {
     #expect(try system().notes() == [])
     let both = [("&uart0 &uart2 &i2c &clk", "&uart0 &uart2 &i2c"), ("clocks = <&osc>; dmas", "clocks = <&clk 2>; dmas")]
-    #expect(try system(both).notes().contains { $0.hasPrefix("/soc@40000000/clock-controller@8000 is in no domain's access, but 2 guests need it") })
+    #expect(
+      try system(both).notes().contains {
+        $0.hasPrefix("/soc@40000000/clock-controller@8000 is in no domain's access, but 2 guests need it")
+      })
     #expect(
       try system([("screen@a000 {", "screen@a000 { status = \"disabled\";")]).notes().first?.hasPrefix(
         "/soc@40000000/screen@a000 is given to guest2, and is not okay") ?? false)
-    let page = [("reg = <0x2000 0x1000>", "reg = <0x2000 0x100>"), ("serial@3000", "serial@2800"), ("reg = <0x3000 0x1000>", "reg = <0x2800 0x100>")]
+    let page = [
+      ("reg = <0x2000 0x1000>", "reg = <0x2000 0x100>"), ("serial@3000", "serial@2800"),
+      ("reg = <0x3000 0x1000>", "reg = <0x2800 0x100>"),
+    ]
     #expect(try system(page).notes().contains { $0.contains("share the page at 0x40002000") })
   }
 
@@ -310,7 +335,10 @@ struct SplitTests {
   }
 
   static let cases: [Case] = [
-    ("openamp,domain-v1", "other,domain", "/domains has no child that is compatible with \"openamp,domain-v1\"; add one for each guest"),
+    (
+      "openamp,domain-v1", "other,domain",
+      "/domains has no child that is compatible with \"openamp,domain-v1\"; add one for each guest"
+    ),
     ("id = <2>;", "", "/domains/guest2: property id is missing; it should be one cell, another one in each domain"),
     ("id = <2>;", "id = <1>;", "/domains/guest2: has the name or the id of /domains/guest1; give it its own"),
     (
@@ -353,7 +381,10 @@ struct SplitTests {
       "borrower = <&two>", "borrower = <&uart0>",
       "/domains/links/g1g2: property borrower refers to something else, or to nothing; it should be a phandle of a node that is compatible with \"openamp,domain-v1\""
     ),
-    ("borrower = <&two>", "borrower = <&one>", "/domains/links/g1g2: its owner and its borrower are both guest1; a link is between two"),
+    (
+      "borrower = <&two>", "borrower = <&one>",
+      "/domains/links/g1g2: its owner and its borrower are both guest1; a link is between two"
+    ),
     (
       "memory-region = <&shared>", "memory-region = <&uart0>",
       "/domains/links/g1g2: property memory-region refers to something else, or to nothing; it should be a phandle of the shared memory's node, a child of /reserved-memory"
@@ -363,7 +394,8 @@ struct SplitTests {
       "/domains/links/g1g2/exports/uart2: property device refers to something else, or to nothing; it should be a phandle of a device that the link's owner, guest1, has by its access"
     ),
     (
-      "device = <&uart2>;", "", "/domains/links/g1g2/exports/uart2: property device is missing; it should be a phandle of a device that the link's owner, guest1, has by its access"
+      "device = <&uart2>;", "",
+      "/domains/links/g1g2/exports/uart2: property device is missing; it should be a phandle of a device that the link's owner, guest1, has by its access"
     ),
     (
       "serial@4000 {", "serial@4000 { status = \"disabled\";",
@@ -384,14 +416,26 @@ struct SplitTests {
 
   @Test("Nodes that need each other, and hostile sizes, end")
   func hostile() throws {
-    let circle = "a: a { clocks = <&b>; #clock-cells = <0>; }; b: b { clocks = <&a>, <&a>; #clock-cells = <0>; };\ntimer { compatible"
+    let circle =
+      "a: a { clocks = <&b>; #clock-cells = <0>; }; b: b { clocks = <&a>, <&a>; #clock-cells = <0>; };\ntimer { compatible"
     #expect(try guest(0, [("timer { compatible", circle)]).node(at: "/a") != nil)
     let broken = circle.replacingOccurrences(of: "<&a>, <&a>", with: "<&a>, <&gpio>")
-    #expect(try guest(0, [("timer { compatible", broken.replacingOccurrences(of: "clocks = <&a>", with: "test,x-gpios = <&gpio 0 0>; clocks = <&a>"))]).node(at: "/a") == nil)
+    #expect(
+      try guest(
+        0,
+        [
+          (
+            "timer { compatible",
+            broken.replacingOccurrences(of: "clocks = <&a>", with: "test,x-gpios = <&gpio 0 0>; clocks = <&a>")
+          )
+        ]
+      ).node(at: "/a") == nil)
     for cells in ["0xffffffff", "17", "0"] {
       _ = try sentence([("#access-flags-cells = <1>", "#access-flags-cells = <\(cells)>")])
     }
-    #expect(try sentence([("#size-cells = <0>;\n    cpu-map", "#size-cells = <0>; #cpus-mask-cells = <0xffffffff>;\n    cpu-map")]) != nil)
+    #expect(
+      try sentence([("#size-cells = <0>;\n    cpu-map", "#size-cells = <0>; #cpus-mask-cells = <0xffffffff>;\n    cpu-map")])
+        != nil)
     let wide = (0..<300).map { "p\($0) = <1>;" }.joined(separator: " ")
     #expect(
       try sentence([("timer { compatible", "timer { \(wide) compatible")])
@@ -431,10 +475,13 @@ struct OverviewTests {
     #expect(overview.guests[0].peripherals.map(\.name) == ["serial0", "serial", "clock-controller", "i2c0"])
     #expect(overview.guests[0].peripherals[0].range == AddressRange(address: 0x4000_2000, size: 0x1000))
     #expect(overview.guests[0].peripherals[0].interrupts == [33])
-    #expect(overview.links.map(\.name) == ["g1g2"] && overview.links[0].owner == "guest1" && overview.links[0].borrower == "guest2")
+    #expect(
+      overview.links.map(\.name) == ["g1g2"] && overview.links[0].owner == "guest1" && overview.links[0].borrower == "guest2")
     #expect(overview.links[0].region == "0x90000000, 4 MiB")
     let loan = try #require(overview.loans.first)
-    #expect(overview.loans.count == 1 && loan.name == "uart2" && loan.importedAs == "console" && loan.link == "g1g2" && loan.access == "rw")
+    #expect(
+      overview.loans.count == 1 && loan.name == "uart2" && loan.importedAs == "console" && loan.link == "g1g2"
+        && loan.access == "rw")
   }
 
   @Test("One tree alone: its peer is only spoken of")
