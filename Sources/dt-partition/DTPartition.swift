@@ -5,10 +5,17 @@ struct DTPartition {
   static func main() {
     claimStandardDescriptors()
     var arguments = Arguments(Array(processArguments().dropFirst()))
+    let json = arguments.has("--json")
     let manual = manual(for: arguments)
     do throws(Failure) {
       exitProcess(try run(&arguments))
     } catch {
+      if json {
+        var object = JSONObject()
+        object.add("error", error.sentence)
+        object.add("exit_code", Int(error.exitCode.rawValue))
+        emit(object.text)
+      }
       printError("dt-partition: \(error.sentence)")
       if error.exitCode == .usage { printError("Try '\(manual) --help'.") }
       exitProcess(error.exitCode.rawValue)

@@ -81,6 +81,9 @@ struct CheckCommandTests {
     #expect(object["node"] == "/guestbroker/links/guest1")
     #expect(object["severity"] == "error")
     #expect(object["rule"] == "link-channels")
+    #expect(
+      try run(["check", "--json", "/nowhere.dtb"]).output
+        == "{\"error\":\"/nowhere.dtb cannot be read: No such file or directory\",\"exit_code\":66}\n")
   }
 
   @Test("A guest's name before its tree, and a tree from a pipe")

@@ -41,29 +41,32 @@ private func checkRegions(_ manifest: Manifest, _ report: Report) {
   }
 }
 
-/// Xvisor maps 2 MiB at once where a region has as much, and doesn't look whether both addresses are aligned to that.
+/// Xvisor maps 2 MiB at once where a region has as much, and doesn't look whether both addresses are aligned to that. It refuses
+/// a guest whose address isn't aligned as its memory is, without saying why.
 private func checkBlocks(_ region: Manifest.Region, _ survey: Survey, _ report: Report) {
-  let block: UInt64 = 1 << 21
-  guard region.range.size >= block, region.kind != .emulated, region.kind != .alias else { return }
-  if let alignment = region.alignment, alignment < 21 {
-    let what =
-      survey.nodes[region.node].property("align_order") == nil
-      ? "no align_order, which is one of 12" : "align_order \(alignment)"
+  guard region.kind != .emulated, region.kind != .alias, region.range.size > 0 else { return }
+  let isLarge = region.range.size >= 1 << 21
+  if isLarge, let alignment = region.alignment, alignment < 21 {
+    let isSaid = survey.nodes[region.node].property("align_order") != nil
     report.add(
-      .blockAlignment, survey, region.node, "a region of 2 MiB or more has \(what)",
+      .blockAlignment, survey, region.node,
+      "a region of 2 MiB or more has \(isSaid ? "align_order \(alignment)" : "no align_order, which is one of 12")",
       "set align_order = <21>\(region.isShared ? ", and give 21 to 'shmem create' too" : "")")
   }
-  if region.range.address % block != 0 {
+  if let host = region.host {
+    guard isLarge, (host ^ region.range.address) & 0x1f_ffff != 0 else { return }
     report.add(
       .blockAlignment, survey, region.node,
-      "the guest address 0x\(String(region.range.address, radix: 16)) is not aligned to 2 MiB",
-      "move it to a multiple of 0x200000")
+      "the host address 0x\(String(host, radix: 16)) and the guest address 0x\(String(region.range.address, radix: 16)) differ in their lower 21 bits",
+      "move one of them by less than 2 MiB")
+    return
   }
-  if let host = region.host, host % block != region.range.address % block {
+  let order = max(isLarge ? 21 : 0, min(region.alignment ?? 0, 63))
+  if region.range.address & ((1 << UInt64(order)) - 1) != 0 {
     report.add(
       .blockAlignment, survey, region.node,
-      "the host address 0x\(String(host, radix: 16)) is not aligned to 2 MiB as the guest's is",
-      "move one of them, so that both are the same in their lower 21 bits")
+      "the guest address 0x\(String(region.range.address, radix: 16)) is not aligned to 2^\(order) bytes, as its memory is",
+      "move it to a multiple of 0x\(String(UInt64(1) << UInt64(order), radix: 16))")
   }
 }
 

@@ -105,6 +105,25 @@ struct HypervisorTests {
       xvisor1: [(shared, "guest_physical_addr = <0x90100000>; physical_size = <0x200000>;")],
       found: ["xvisor1.dts: /aspace/shmem: block-alignment"]),
     Case(
+      name: "memory that is aligned in other steps than the guest's address",
+      xvisor1: [("align_order = <21>", "align_order = <32>")], found: ["xvisor1.dts: /aspace/mem: block-alignment"]),
+    Case(
+      name: "a large range of devices: the same lower bits on the board and in the guest",
+      xvisor1: [
+        (
+          "gic {",
+          "big { manifest_type = \"real\"; address_type = \"memory\"; device_type = \"pt\"; compatible = \"platform\"; guest_physical_addr = <0x50010000>; host_physical_addr = <0x60010000>; physical_size = <0x400000>; }; gic {"
+        )
+      ], found: ["xvisor1.dts: /aspace/big: unused-region"]),
+    Case(
+      name: "a large range of devices: other lower bits",
+      xvisor1: [
+        (
+          "gic {",
+          "big { manifest_type = \"real\"; address_type = \"memory\"; device_type = \"pt\"; compatible = \"platform\"; guest_physical_addr = <0x50000000>; host_physical_addr = <0x60010000>; physical_size = <0x400000>; }; gic {"
+        )
+      ], found: ["xvisor1.dts: /aspace/big: unused-region", "xvisor1.dts: /aspace/big: block-alignment"]),
+    Case(
       name: "a device and its interrupt that two guests have",
       xvisor2: [
         (
