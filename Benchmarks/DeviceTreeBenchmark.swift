@@ -26,7 +26,7 @@ func measureDeviceTree(rounds: Int, path: String?, json: String?) throws(DeviceT
     TreeJob(name: "tree-write", text: "DeviceTree: write") { _ = try? tree.blob() },
     TreeJob(name: "tree-references", text: "DeviceTree: all references and interrupts") { follow(tree.root, references) },
     // Two guests that have the whole board: everything is found, so that this is the most that there is to do.
-    TreeJob(name: "tree-check", text: "TreeCheck: two guests' trees and the board's") {
+    TreeJob(name: "tree-check", text: "TreeCheck: three trees together") {
       _ = TreeCheck(
         guests: [NamedTree(file: "guest1", tree: tree), NamedTree(file: "guest2", tree: tree)],
         system: NamedTree(file: "board", tree: tree)

@@ -133,7 +133,7 @@ struct CheckTests {
       name: "imported but not exported", guest1: [("exports { uart2", "exports { uart9")],
       found: ["guest2.dts: /guestbroker/imports/uart2: import-not-exported"]),
     Case(
-      name: "imported as another class", guest1: [("class = \"uart\"", "class = \"gpio\"")],
+      name: "imported as another class", guest2: [("class = \"uart\"", "class = \"gpio\"")],
       found: ["guest2.dts: /guestbroker/imports/uart2: import-not-exported"]),
     Case(
       name: "exported to another guest", guest1: [("clients = \"guest2\"", "clients = \"guest3\"")],
@@ -216,20 +216,47 @@ struct CheckTests {
       ],
       found: ["guest1.dts: /guestbroker/exports/i2c0/sensor@90: i2c-address"]),
     Case(
-      name: "an I2C address granted twice for writing",
+      name: "an I2C address granted twice for writing, by two exports of one bus or to two clients",
       guest1: [
         (
           "exports {",
           """
-          exports { i2c0 { class = "i2c"; device = <&i2c>; #address-cells = <1>; #size-cells = <0>;
-            sensor@48 { reg = <0x48>; clients = "guest2"; };
-            eeprom@50 { reg = <0x50>; clients = "guest2"; access = "ro"; };
-            again@50 { reg = <0x50>; clients = "guest2"; access = "rw"; };
-            again@48 { reg = <0x48>; clients = "guest2"; access = "wo"; }; };
+          exports {
+            first { class = "i2c"; device = <&i2c>; #address-cells = <1>; #size-cells = <0>; clients = "guest2";
+              sensor@48 { reg = <0x48>; };
+              eeprom@50 { reg = <0x50>; access = "ro"; };
+              both@60 { reg = <0x60>; clients = "guest2", "guest1"; }; };
+            second { class = "i2c"; device = <&i2c>; #address-cells = <1>; #size-cells = <0>; clients = "guest2";
+              sensor@48 { reg = <0x48>; access = "wo"; };
+              eeprom@50 { reg = <0x50>; access = "rw"; }; };
           """
         )
       ],
-      found: ["guest1.dts: /guestbroker/exports/i2c0/again@48: i2c-twice"]),
+      found: [
+        "guest1.dts: /guestbroker/exports/first: export-unreachable",
+        "guest1.dts: /guestbroker/exports/first/both@60: i2c-twice",
+        "guest1.dts: /guestbroker/exports/second/sensor@48: i2c-twice",
+      ]),
+    Case(
+      name: "an I2C address that has a driver of the owner's",
+      guest1: [
+        (
+          "interrupts = <0 7 4>; #address-cells = <1>; #size-cells = <0>;",
+          "interrupts = <0 7 4>; #address-cells = <1>; #size-cells = <0>; rtc@68 { compatible = \"test,rtc\"; reg = <0x68>; };"
+        ),
+        (
+          "exports {",
+          "exports { i2c0 { class = \"i2c\"; device = <&i2c>; clients = \"guest2\"; #address-cells = <1>; #size-cells = <0>; rtc@68 { reg = <0x68>; }; };"
+        ),
+      ],
+      found: ["guest1.dts: /guestbroker/exports/i2c0/rtc@68: i2c-driver"]),
+    Case(
+      name: "a GPIO line of a controller that is not okay",
+      guest1: [
+        ("#gpio-cells = <2>; ", "#gpio-cells = <2>; status = \"disabled\"; "),
+        ("exports {", "exports { leds { class = \"gpio\"; gpios = <&gpio 3 0>; clients = \"guest2\"; };"),
+      ],
+      found: ["guest1.dts: /guestbroker/exports/leds: export-not-okay"]),
     Case(
       name: "what the binding doesn't allow", guest2: [("link = <&g1>", "link = <&g1 &g1>")],
       found: ["guest2.dts: /guestbroker/imports/uart2: binding"]),
