@@ -40,7 +40,7 @@ public enum Rule: Sendable, CaseIterable {
     sharedSupplier, unassigned
   // Links, exports, imports.
   case unknownGuest, linkOneSided, linkID, linkRole, linkSize, linkChannels, linkDoorbell, linkMapping
-  case exportNotOkay, exportUnreachable, importNotExported, importNotGranted, i2cAddress, i2cTwice
+  case exportNotOkay, exportUnreachable, importNotExported, importNotGranted, i2cAddress, i2cTwice, i2cDriver
   // The hypervisor's side.
   case manifest, missingRegion, wrongRegion, unusedRegion, blockAlignment, passedTwice, passedMemory, sharedMemory
   // A running guest.
@@ -81,6 +81,7 @@ public enum Rule: Sendable, CaseIterable {
     case .importNotGranted: "import-not-granted"
     case .i2cAddress: "i2c-address"
     case .i2cTwice: "i2c-twice"
+    case .i2cDriver: "i2c-driver"
     case .manifest: "manifest"
     case .missingRegion: "missing-region"
     case .wrongRegion: "wrong-region"
@@ -97,7 +98,8 @@ public enum Rule: Sendable, CaseIterable {
 
   public var severity: Severity {
     switch self {
-    case .danglingAlias, .supplierElsewhere, .sharedSupplier, .unassigned, .unknownGuest, .exportUnreachable, .unusedRegion,
+    case .danglingAlias, .supplierElsewhere, .sharedSupplier, .unassigned, .unknownGuest, .exportUnreachable, .i2cDriver,
+      .unusedRegion,
       .liveNoDevice, .liveNoDriver:
       .warning
     default: .error
@@ -142,6 +144,7 @@ public enum Rule: Sendable, CaseIterable {
     case .i2cAddress: "no device answers there: 7-bit addresses below 0x08 and above 0x77 are the bus's own"
     case .i2cTwice:
       "a write of one client falls between the write and the read of another: the device answers for the wrong register"
+    case .i2cDriver: "Linux refuses i2c-dev an address that has a driver: every request ends with 'busy'"
     case .manifest: "the hypervisor says only that it failed to create the guest"
     case .missingRegion:
       "the guest's kernel refers to what the hypervisor doesn't give it: it panics with a data abort at the first access, or its processor is halted in silence"

@@ -1,3 +1,4 @@
+import DeviceTree
 import Linux
 
 /// Links, exports and imports of all guests against each other.
@@ -13,6 +14,7 @@ func checkSharing(_ guests: [Guest], _ report: Report) {
     for link in guest.links { checkPeer(guest, link, guests, report) }
     for other in guests[..<index] where !sameText(other.name, guest.name) { checkLinks(other, guest, report) }
     for offer in guest.exports { checkExport(guest, offer, report) }
+    checkI2C(guest, report)
     for request in guest.imports { checkImport(guest, request, guests, report) }
   }
 }
@@ -106,20 +108,32 @@ private func checkExport(_ guest: Guest, _ offer: Guest.Offer, _ report: Report)
         "add the link, or take \(client) out of clients")
     }
   }
-  guard sameText(offer.type, "i2c") else { return }
-  checkI2C(guest, offer, report)
+  for reference in survey.references.of(survey.nodes[offer.node]) where sameText(reference.property, "gpios") {
+    guard let controller = reference.target.map({ survey.place(of: $0) }), !survey.isOkay(controller) else { continue }
+    report.add(
+      .exportNotOkay, survey, offer.node,
+      "it exports a line of \(survey.path(controller)), which is not okay in this tree: \(statusText(survey, controller))",
+      "set status = \"okay\" there if this guest owns it, else drop the line")
+    break
+  }
 }
 
-/// The addresses that an I2C export grants.
-private func checkI2C(_ guest: Guest, _ offer: Guest.Offer, _ report: Report) {
+/// An I2C address that clients may write to.
+private struct Writing {
+  var bus: Int?
+  var address: UInt32
+  var node: Int
+}
+
+/// The addresses that a guest's I2C exports grant: of one bus there may be several exports.
+private func checkI2C(_ guest: Guest, _ report: Report) {
   let survey = guest.survey
-  var writers: [(address: UInt32, node: Int, clients: [String])] = []
-  for index in survey.children(offer.node).prefix(1024) where survey.nodes[index].isOkay {
-    let node = survey.nodes[index]
-    guard let addresses = node.property("reg")?.cells else { continue }
-    let access = node.property("access")?.string ?? survey.nodes[offer.node].property("access")?.string ?? "rw"
-    let clients = node.property("clients")?.strings ?? survey.nodes[offer.node].property("clients")?.strings ?? []
-    for address in addresses.prefix(128) {
+  var writings: [Writing] = []
+  for offer in guest.exports where sameText(offer.type, "i2c") {
+    let drivers = offer.device.map { driven(survey, $0) } ?? []
+    for index in survey.children(offer.node).prefix(Partition.maximumElements) where survey.nodes[index].isOkay {
+      let node = survey.nodes[index]
+      guard let address = node.property("reg")?.cells?.first else { continue }
       let text = "0x\(String(address, radix: 16))"
       guard (0x08...0x77).contains(address) else {
         report.add(
@@ -127,19 +141,38 @@ private func checkI2C(_ guest: Guest, _ offer: Guest.Offer, _ report: Report) {
           "grant the device's own address, from 0x08 to 0x77: the 7-bit one, not shifted for the read/write bit")
         continue
       }
+      if let driver = drivers.first(where: { $0.address == address }) {
+        report.add(
+          .i2cDriver, survey, index, "the owner's kernel binds a driver to \(text): \(survey.path(driver.node)) is okay",
+          "set status = \"reserved\" for that node, or don't grant the address")
+      }
+      let access = node.property("access")?.string ?? survey.nodes[offer.node].property("access")?.string ?? "rw"
       guard !sameText(access, "ro") else { continue }
-      if let other = writers.first(where: { $0.address == address }) {
+      let clients = unique(
+        node.property("clients")?.strings ?? survey.nodes[offer.node].property("clients")?.strings ?? [])
+      if let other = writings.first(where: { $0.address == address && $0.bus == offer.device }) {
         report.add(
           .i2cTwice, survey, index, "\(text) is granted for writing here and in \(survey.path(other.node))",
           "grant it for writing once; access = \"ro\" for the others")
-      } else if unique(clients).count > 1 {
+      } else if clients.count > 1 {
         report.add(
-          .i2cTwice, survey, index, "\(text) is granted for writing to \(listed(unique(clients)))",
-          "grant it for writing to one of them, and in another node with access = \"ro\" to the others")
+          .i2cTwice, survey, index, "\(text) is granted for writing to \(listed(clients))",
+          "grant it for writing to one of them; in another export of the bus, with access = \"ro\" to the others")
       }
-      writers.append((address, index, clients))
+      writings.append(Writing(bus: offer.device, address: address, node: index))
     }
   }
+}
+
+/// The devices of a bus to which this guest's kernel binds drivers, as many as there are addresses.
+private func driven(_ survey: Survey, _ bus: Int) -> [(address: UInt32, node: Int)] {
+  var found: [(address: UInt32, node: Int)] = []
+  for child in survey.children(bus) where found.count < 128 && survey.isOkay(child) {
+    guard survey.nodes[child].property("compatible") != nil, let address = survey.nodes[child].property("reg")?.cells?.first
+    else { continue }
+    found.append((address, child))
+  }
+  return found
 }
 
 private func checkImport(_ guest: Guest, _ request: Guest.Request, _ guests: [Guest], _ report: Report) {
