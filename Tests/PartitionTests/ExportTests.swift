@@ -270,7 +270,7 @@ struct ForeignMemoryTests {
       "guest1",
       inRoot
         ? [("\treserved-memory {", "\t\(node)\n\treserved-memory {"), ("<&g1g2>", "<&foreign>")]
-        : [("\treserved-memory {", "\treserved-memory {\n\(node)\n"), ("<&g1g2>", "<&foreign>")])
+        : [("\t\tg1g2: guestbroker@", "\(node)\n\t\tg1g2: guestbroker@"), ("<&g1g2>", "<&foreign>")])
     return try Partition(try DeviceTree(blob: Array(try compile(source).blob))).links[0]
   }
 
