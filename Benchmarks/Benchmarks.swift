@@ -126,8 +126,8 @@ struct Benchmarks {
 
   /// A debug build's times mean nothing: runs the release build in its place.
   private static func runReleaseBuild(_ arguments: [String]) {
-    guard let program = realPath("/proc/self/exe") else { return }
-    let parts = program.parts(separatedBy: 0x2f)
+    guard let program = realpath("/proc/self/exe", nil) else { return }
+    let parts = String(cString: program).parts(separatedBy: 0x2f)
     guard let build = parts.lastIndex(where: { sameText($0, ".build") }) else {
       return printError("Benchmarks: this is a debug build, its numbers mean nothing: swift run -c release Benchmarks")
     }

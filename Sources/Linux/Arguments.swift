@@ -17,33 +17,34 @@ public struct Arguments {
   /// Whether `name` is among the options. It stays there.
   public func has(_ name: String) -> Bool { words.contains { sameText($0, name) } }
 
-  /// Whether one of `names` is there; takes it.
-  public mutating func flag(_ names: String...) -> Bool {
+  /// Whether an option is there; takes it.
+  public mutating func flag(_ name: String, _ short: String? = nil) -> Bool {
     let count = words.count
-    words.removeAll { word in names.contains { sameText($0, word) } }
+    words.removeAll { sameText($0, name) || sameText($0, short ?? name) }
     return words.count != count
   }
 
-  /// The value of the last option with one of these names.
-  public mutating func value(_ names: String...) throws(UsageError) -> String? { try take(names).last }
+  /// The value of the last option with this name.
+  public mutating func value(_ name: String, _ short: String? = nil) throws(UsageError) -> String? {
+    try values(name, short).last
+  }
 
   /// The values of all options with this name, in order.
-  public mutating func values(_ name: String) throws(UsageError) -> [String] { try take([name]) }
-
-  private mutating func take(_ names: [String]) throws(UsageError) -> [String] {
+  public mutating func values(_ name: String, _ short: String? = nil) throws(UsageError) -> [String] {
+    let short = short ?? name
     var found: [String] = []
     var index = 0
     while index < words.count {
       let word = words[index]
-      if let name = names.first(where: { sameText($0, word) }) {
-        guard index + 1 < words.count else { throw UsageError("\(name) needs a value") }
+      if sameText(word, name) || sameText(word, short) {
+        guard index + 1 < words.count else { throw UsageError("\(word) needs a value") }
         found.append(words[index + 1])
         words.removeSubrange(index...(index + 1))
-      } else if let name = names.first(where: { $0.hasBytePrefix("--") && word.hasBytePrefix("\($0)=") }) {
+      } else if word.hasBytePrefix("\(name)=") {
         found.append(word.dropping(name.utf8.count + 1))
         words.remove(at: index)
-      } else if let name = names.first(where: { $0.utf8.count == 2 && word.hasBytePrefix($0) }), !word.hasBytePrefix("--") {
-        found.append(word.dropping(name.utf8.count))
+      } else if short.utf8.count == 2, word.hasBytePrefix(short) {
+        found.append(word.dropping(2))
         words.remove(at: index)
       } else {
         index += 1
@@ -87,10 +88,10 @@ public struct Assignment: Sendable {
 
   /// - Returns: Nil unless there is something on both sides of the first '='.
   public init?(_ text: String) {
-    guard let equals = text.utf8.firstIndex(of: 0x3d) else { return nil }
-    name = String(decoding: Array(text.utf8[..<equals]), as: UTF8.self)
-    path = String(decoding: Array(text.utf8[text.utf8.index(after: equals)...]), as: UTF8.self)
-    if name.utf8.isEmpty || path.utf8.isEmpty { return nil }
+    let bytes = Array(text.utf8)
+    guard let equals = bytes.firstIndex(of: 0x3d), equals > 0, equals + 1 < bytes.count else { return nil }
+    name = String(decoding: bytes[..<equals], as: UTF8.self)
+    path = String(decoding: bytes[(equals + 1)...], as: UTF8.self)
   }
 }
 
@@ -103,7 +104,7 @@ extension [Assignment] {
 public func parseNumber(_ text: String) -> UInt64? {
   var value: UInt64 = 0
   guard !text.utf8.isEmpty else { return nil }
-  for byte in text.utf8 {
+  for byte in Array(text.utf8) {
     guard byte >= 0x30, byte <= 0x39 else { return nil }
     let (product, overflow) = value.multipliedReportingOverflow(by: 10)
     let (sum, carry) = product.addingReportingOverflow(UInt64(byte - 0x30))
@@ -130,7 +131,8 @@ public func parseDuration(_ text: String) -> UInt64? {
   var nanoseconds = whole * scale
   if parts.count == 2 {
     guard parts[1].utf8.count <= 6, let fraction = parseNumber(parts[1]) else { return nil }
-    let divisor = parts[1].utf8.reduce(UInt64(1)) { divisor, _ in divisor * 10 }
+    var divisor: UInt64 = 1
+    for _ in 0..<parts[1].utf8.count { divisor *= 10 }
     nanoseconds += fraction * scale / divisor
   }
   return nanoseconds <= 86_400_000_000_000 ? nanoseconds : nil

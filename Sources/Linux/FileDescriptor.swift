@@ -109,9 +109,5 @@ public func fileKind(_ path: String) -> FileKind {
   return lx_is_regular(mode) != 0 ? .regular : lx_is_directory(mode) != 0 ? .directory : .other
 }
 
-/// The path without links, "." and ".."; nil when it names nothing.
-public func realPath(_ path: String) -> String? {
-  guard let found = unsafe realpath(path, nil) else { return nil }
-  defer { unsafe free(found) }
-  return unsafe String(cString: found)
-}
+/// Whether both paths name one file or directory, following links.
+public func isSameFile(_ a: String, _ b: String) -> Bool { unsafe lx_same_file(a, b) != 0 }

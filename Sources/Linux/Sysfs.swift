@@ -9,26 +9,26 @@
 ///   - node: The node's path, as "/soc/serial@7e201000".
 ///   - sysfs: Where sysfs is mounted.
 public func findDevice(ofNode node: String, class name: String, sysfs: String) -> String? {
-  guard
-    let wanted = realPath("\(sysfs)/firmware/devicetree/base\(node)"),
-    let devices = try? listDirectory("\(sysfs)/class/\(name)", limit: 4096)
-  else { return nil }
-  for found in devices.sorted(by: { $0.utf8.lexicographicallyPrecedes($1.utf8) }) {
+  guard let devices = try? listDirectory("\(sysfs)/class/\(name)", limit: 4096) else { return nil }
+  var first: String?
+  for found in devices {
+    if let first, Array(first.utf8).lexicographicallyPrecedes(Array(found.utf8)) { continue }
     var device = "\(sysfs)/class/\(name)/\(found)/device"
     for _ in 0..<3 {
-      if let itsNode = realPath("\(device)/of_node") {
-        if sameText(itsNode, wanted) { return found }
+      let itsNode = "\(device)/of_node"
+      if fileKind(itsNode) != .none {
+        if isSameFile(itsNode, "\(sysfs)/firmware/devicetree/base\(node)") { first = found }
         break
       }
       device += "/.."
     }
   }
-  return nil
+  return first
 }
 
 /// A number as sysfs shows most: "0x0000000000100000"; nil when it is none or too large.
 public func parseHexadecimal(_ text: String) -> UInt64? {
-  let digits = Array(text.utf8.dropFirst(2))
+  let digits = Array(text.utf8).dropFirst(2)
   guard text.hasBytePrefix("0x"), !digits.isEmpty else { return nil }
   var value: UInt64 = 0
   for digit in digits {

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
@@ -122,10 +123,10 @@ static inline void lx_register_fence(void) {
 #endif
 }
 
-/// How many processors this kernel runs on.
+/// How many processors the calling thread may run on.
 static inline int lx_processor_count(void) {
-  long n = sysconf(_SC_NPROCESSORS_ONLN);
-  return n > 0 ? (int)n : 1;
+  cpu_set_t allowed;
+  return sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
 }
 
 /// Ties the calling thread to the n-th processor that it may run on.
@@ -210,6 +211,11 @@ static inline uint64_t lx_path_size(const char *_Nonnull path) {
 
 /// A file without a name, in memory.
 static inline int lx_memory_file(const char *_Nonnull name) { return memfd_create(name, MFD_CLOEXEC); }
+/// Whether both paths name one file, following links.
+static inline int lx_same_file(const char *_Nonnull a, const char *_Nonnull b) {
+  struct stat s, t;
+  return stat(a, &s) == 0 && stat(b, &t) == 0 && s.st_dev == t.st_dev && s.st_ino == t.st_ino;
+}
 
 static inline const char *_Nonnull lx_entry_name(const struct dirent *_Nonnull entry) { return entry->d_name; }
 
@@ -226,7 +232,7 @@ static inline void *_Nullable lx_map(int fd, uint64_t offset, size_t size) {
   return p == MAP_FAILED ? 0 : p;
 }
 
-static inline uint64_t lx_page_size(void) { return (uint64_t)sysconf(_SC_PAGESIZE); }
+static inline uint64_t lx_page_size(void) { return (uint64_t)getauxval(AT_PAGESZ); }
 
 /// What the symbolic link `path` says, without a 0 at its end. Its length, or -1.
 static inline ssize_t lx_readlink(const char *_Nonnull path, char *_Nonnull text, size_t size) { return readlink(path, text, size); }
