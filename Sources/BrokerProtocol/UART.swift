@@ -103,23 +103,22 @@ public struct UARTSettings: Equatable, Sendable {
   ///
   /// - Returns: False when it is none of these; then nothing is changed.
   public mutating func apply(_ word: String) -> Bool {
-    let bytes = Array(word.utf8)
-    if bytes.elementsEqual("noflow".utf8) {
+    if word.utf8.elementsEqual("noflow".utf8) {
       rtscts = false
       xonxoff = false
       return true
     }
-    if bytes.elementsEqual("rtscts".utf8) {
+    if word.utf8.elementsEqual("rtscts".utf8) {
       rtscts = true
       return true
     }
-    if bytes.elementsEqual("xonxoff".utf8) {
+    if word.utf8.elementsEqual("xonxoff".utf8) {
       xonxoff = true
       return true
     }
 
     var baud: UInt32 = 0
-    var rest = bytes[...]
+    var rest = Array(word.utf8)[...]
     while let digit = rest.first, digit >= 0x30, digit <= 0x39 {
       let (product, tooLarge) = baud.multipliedReportingOverflow(by: 10)
       let (sum, carried) = product.addingReportingOverflow(UInt32(digit - 0x30))

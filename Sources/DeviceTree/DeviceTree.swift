@@ -130,7 +130,7 @@ struct PropertyRecord {
 /// Why bytes are no device tree. `text` is a clause for behind the file's name.
 ///
 /// Offsets are those in a blob, nil in a directory. Paths are those of the innermost node that is known, empty in the header.
-public enum DeviceTreeError: Error, Equatable, Sendable {
+public indirect enum DeviceTreeError: Error, Equatable, Sendable {
   case unreadable(Errno)
   /// More than `DeviceTree.maximumSize`.
   case tooLarge

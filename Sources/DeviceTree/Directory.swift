@@ -12,21 +12,22 @@ extension Records {
     var entries = 0
     while let (path, node, depth) = pending.popLast() {
       guard depth <= DeviceTree.maximumDepth else { throw .tooDeep(offset: nil, path: self.path(of: node)) }
-      let names: [String]
+      var names: [[UInt8]]
       do throws(Errno) {
-        names = try listDirectory(path, limit: Self.maximumEntries).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        names = try listDirectory(path, limit: Self.maximumEntries).map { Array($0.utf8) }
       } catch {
         throw error == .fileTooBig ? .tooLarge : .unreadable(error)
       }
+      names.heapSort { $0.lexicographicallyPrecedes($1) }
       entries += names.count
       guard entries <= Self.maximumEntries else { throw .tooLarge }
       nodes[Int(node)].firstProperty = Int32(properties.count)
-      var children: [String] = []
+      var children: [[UInt8]] = []
       for name in names {
-        guard name.utf8.count <= Self.maximumName, name.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else {
+        guard name.count <= Self.maximumName, name.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else {
           throw .badString(offset: nil, path: self.path(of: node))
         }
-        let file = "\(path)/\(name)"
+        let file = "\(path)/\(String(decoding: name, as: UTF8.self))"
         switch fileKind(file) {
         case .directory: children.append(name)
         case .regular:
@@ -38,7 +39,7 @@ extension Records {
             if error.isPermission { continue }
             throw error == .fileTooBig ? .tooLarge : .unreadable(error)
           }
-          let nameExtent = add(Array(name.utf8))
+          let nameExtent = add(name)
           properties.append(PropertyRecord(name: nameExtent, value: add(value)))
           nodes[Int(node)].propertyCount += 1
         case .none, .other: continue
@@ -47,8 +48,8 @@ extension Records {
       }
       var last: Int32 = -1
       for name in children {
-        last = addNode(name: add(Array(name.utf8)), parent: node, after: last)
-        pending.append(("\(path)/\(name)", last, depth + 1))
+        last = addNode(name: add(name), parent: node, after: last)
+        pending.append(("\(path)/\(String(decoding: name, as: UTF8.self))", last, depth + 1))
       }
     }
   }

@@ -9,9 +9,11 @@ public struct Node: Sendable {
   private var record: NodeRecord { tree.nodes[index] }
 
   /// With its unit address: "serial@7e201000". Empty for the root.
+  @inline(never)
   public var name: String { String(decoding: tree.slice(record.name), as: UTF8.self) }
 
   /// From the root: "/soc/serial@7e201000". A '/' within a name, which no node has, shows as '?'.
+  @inline(never)
   public var path: String { nodePath(index, tree.nodes, tree.bytes) }
 
   public var parent: Node? { record.parent < 0 ? nil : Node(tree: tree, index: Int(record.parent)) }
@@ -26,6 +28,7 @@ public struct Node: Sendable {
     return children
   }
 
+  @inline(never)
   public func child(_ name: String) -> Node? { children.first { $0.hasName(name) } }
 
   func hasName(_ wanted: String) -> Bool { tree.has(record.name, wanted) }
@@ -42,6 +45,8 @@ public struct Node: Sendable {
     records.map { (String(decoding: tree.slice($0.name), as: UTF8.self), Property(bytes: Array(tree.slice($0.value)))) }
   }
 
+  // Out of line, as the like of it: each is asked for at dozens of places, which a guest's program has to carry.
+  @inline(never)
   public func property(_ name: String) -> Property? {
     guard let found = records.first(where: { tree.has($0.name, name) }) else { return nil }
     return Property(bytes: Array(tree.slice(found.value)))
@@ -62,6 +67,7 @@ public struct Node: Sendable {
   }
 
   /// Whether this guest may use it: no `status`, or "okay" (Devicetree Specification §2.3.4).
+  @inline(never)
   public var isOkay: Bool {
     guard let status = property("status") else { return true }
     guard let text = status.string else { return false }
@@ -84,6 +90,7 @@ public struct Property: Sendable {
   }
 
   /// The value as one cell.
+  @inline(never)
   public var cell: UInt32? {
     guard let cells, cells.count == 1 else { return nil }
     return cells[0]
@@ -105,6 +112,7 @@ public struct Property: Sendable {
   }
 
   /// The value as one string.
+  @inline(never)
   public var string: String? {
     guard let strings, strings.count == 1 else { return nil }
     return strings[0]
