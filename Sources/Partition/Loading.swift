@@ -19,7 +19,7 @@ public enum TreeSource: Sendable {
 }
 
 /// Why there is no partition. `text` is a sentence without its full stop.
-public enum LoadError: Error, Sendable {
+public indirect enum LoadError: Error, Sendable {
   case tree(path: String, DeviceTreeError)
   case partition(path: String, PartitionError)
   case unknownGuest(String)

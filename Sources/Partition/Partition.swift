@@ -33,7 +33,7 @@ public struct Link: Sendable {
   public enum Role: Sendable { case owner, borrower }
 
   /// Where the region is.
-  public enum Memory: Equatable, Sendable {
+  public indirect enum Memory: Equatable, Sendable {
     /// At a physical address, by the device-tree node with this path.
     case physical(AddressRange, node: String)
     /// In the ivshmem device at this address of the PCI bus, as "0000:00:06.0".
@@ -185,7 +185,7 @@ public enum Access: Sendable {
 }
 
 /// What is wrong with a tree's guestbroker node. `text` is a sentence without its full stop.
-public enum PartitionError: Error, Sendable {
+public indirect enum PartitionError: Error, Sendable {
   /// No node is compatible with "guestbroker,guest-v1".
   case noGuestNode
   case missing(node: String, property: String, shouldBe: String)

@@ -19,23 +19,11 @@ extension Partition {
   public init(_ tree: DeviceTree) throws(PartitionError) {
     guard let guest = Self.guestNode(in: tree) else { throw .noGuestNode }
     guestName = try guest.name("guest-name", "this guest's name")
-    links = []
+    let linkNodes = try guest.entries("links", limit: Self.maximumLinks)
+    links = try linkNodes.map { node throws(PartitionError) in try Link(node, tree) }
+    try checkUnique("links", links.map { $0.name })
     exports = []
-    imports = []
-
-    var linkNodes: [Node] = []
-    for node in guest.child("links")?.children ?? [] where node.isOkay {
-      guard links.count < Self.maximumLinks else { throw .tooMany(what: "links", limit: Self.maximumLinks) }
-      let link = try Link(node, tree)
-      if links.contains(where: { sameText($0.name, link.name) }) { throw .duplicate(what: "links", name: link.name) }
-      links.append(link)
-      linkNodes.append(node)
-    }
-    for (index, node) in (guest.child("exports")?.children ?? []).filter({ $0.isOkay }).enumerated() {
-      guard index < Self.maximumPeripherals else { throw .tooMany(what: "exports", limit: Self.maximumPeripherals) }
-      try checkName(node.name, at: node)
-      guard let peripheralClass = try self.peripheralClass(of: node) else { continue }
-      if exports.contains(where: { sameText($0.name, node.name) }) { throw .duplicate(what: "exports", name: node.name) }
+    for (node, peripheralClass) in try Self.peripherals("exports", of: guest, &notes) {
       let export = try Export(node, peripheralClass, tree)
       exports.append(export)
       if export.elements.isEmpty && peripheralClass != .uart {
@@ -49,34 +37,48 @@ extension Partition {
         notes.append("\(node.path): this version does not act on \(name)")
       }
     }
-    for (index, node) in (guest.child("imports")?.children ?? []).filter({ $0.isOkay }).enumerated() {
-      guard index < Self.maximumPeripherals else { throw .tooMany(what: "imports", limit: Self.maximumPeripherals) }
-      try checkName(node.name, at: node)
-      guard let peripheralClass = try self.peripheralClass(of: node) else { continue }
-      let wanted = try node.require("link", "a phandle of one of this guest's link nodes").cell
-      guard let wanted, let link = linkNodes.firstIndex(where: { $0.phandle == wanted }) else {
-        throw .dangling(node: node.path, property: "link", shouldBe: "one of this guest's link nodes")
-      }
-      guard links[link].role == .borrower else {
-        throw .invalid(node: node.path, property: "link", shouldBe: "a phandle of a link whose role is \"borrower\"")
-      }
-      let remoteName =
-        node.property("remote-name") == nil ? node.name : try node.name("remote-name", "the export's name at its owner")
-      if imports.contains(where: { sameText($0.name, node.name) }) { throw .duplicate(what: "imports", name: node.name) }
-      imports.append(Import(name: node.name, peripheralClass: peripheralClass, link: link, remoteName: remoteName))
+    imports = []
+    for (node, peripheralClass) in try Self.peripherals("imports", of: guest, &notes) {
+      imports.append(try Import(node, peripheralClass, linkNodes, links))
     }
   }
 
-  /// Nil, with a note, for a class that this version does not know; a note for one that it doesn't serve.
-  private mutating func peripheralClass(of node: Node) throws(PartitionError) -> PeripheralClass? {
-    let text = try node.text("class", "\"uart\", \"i2c\", \"spi\" or \"gpio\"")
-    let known = PeripheralClass(text)
-    if known == nil {
-      notes.append("\(node.path) is left out: this version does not know class \"\(text)\"")
-    } else if known?.isServed == false {
-      notes.append("\(node.path) cannot be used yet: this version serves class \"uart\" only")
+  /// The nodes of "exports" or "imports" whose class this version knows. The others get a note, and so do those of a class that it
+  /// doesn't serve.
+  private static func peripherals(
+    _ what: String, of guest: Node, _ notes: inout [String]
+  ) throws(PartitionError) -> [(Node, PeripheralClass)] {
+    var peripherals: [(Node, PeripheralClass)] = []
+    for node in try guest.entries(what, limit: maximumPeripherals) {
+      try checkName(node.name, at: node)
+      let text = try node.text("class", "\"uart\", \"i2c\", \"spi\" or \"gpio\"")
+      guard let known = PeripheralClass(text) else {
+        notes.append("\(node.path) is left out: this version does not know class \"\(text)\"")
+        continue
+      }
+      if !known.isServed { notes.append("\(node.path) cannot be used yet: this version serves class \"uart\" only") }
+      peripherals.append((node, known))
     }
-    return known
+    try checkUnique(what, peripherals.map { $0.0.name })
+    return peripherals
+  }
+}
+
+extension Import {
+  /// - Parameter linkNodes: Those of `links`, in the same order.
+  init(_ node: Node, _ peripheralClass: PeripheralClass, _ linkNodes: [Node], _ links: [Link]) throws(PartitionError) {
+    name = node.name
+    self.peripheralClass = peripheralClass
+    let wanted = try node.require("link", "a phandle of one of this guest's link nodes").cell
+    guard let wanted, let found = linkNodes.firstIndex(where: { $0.phandle == wanted }) else {
+      throw .dangling(node: node.path, property: "link", shouldBe: "one of this guest's link nodes")
+    }
+    guard links[found].role == .borrower else {
+      throw .invalid(node: node.path, property: "link", shouldBe: "a phandle of a link whose role is \"borrower\"")
+    }
+    link = found
+    remoteName =
+      node.property("remote-name") == nil ? node.name : try node.name("remote-name", "the export's name at its owner")
   }
 }
 
@@ -86,14 +88,7 @@ extension Link {
       throw .invalid(node: node.path, property: "compatible", shouldBe: "\"guestbroker,link-v1\"")
     }
     peerName = try node.name("peer-name", "the name of the guest at the other end")
-    let roleText = try node.text("role", "\"owner\" or \"borrower\"")
-    if sameText(roleText, "owner") {
-      role = .owner
-    } else if sameText(roleText, "borrower") {
-      role = .borrower
-    } else {
-      throw .invalid(node: node.path, property: "role", shouldBe: "\"owner\" or \"borrower\"")
-    }
+    role = try node.choice("role", ["owner", "borrower"], "\"owner\" or \"borrower\"") == 0 ? .owner : .borrower
 
     let idNode: Node
     if node.property("pci-address") != nil {
@@ -134,30 +129,23 @@ extension Link {
 
     channels = try node.number("channels", 1...8, default: 4)
     pollInterval = UInt32(clamping: try node.number("poll-interval-us", 10...1_000_000, default: 200))
-    let doorbellRule = "\"futex\", \"poll\", \"uio\" (with a memory-region) or \"ivshmem\" (with a pci-address)"
-    let text = node.property("doorbell") == nil ? "poll" : try node.text("doorbell", doorbellRule)
+    let rule = "\"futex\", \"poll\", \"uio\" (with a memory-region) or \"ivshmem\" (with a pci-address)"
+    let chosen = node.property("doorbell") == nil ? 1 : try node.choice("doorbell", ["futex", "poll", "uio", "ivshmem"], rule)
     let ring = try node.registerWrite()
-    if sameText(text, "futex") {
-      doorbell = .futex
-    } else if sameText(text, "poll") {
-      doorbell = .poll
-    } else if sameText(text, "uio"), case .physical = memory {
-      doorbell = .uio(ring: ring)
-    } else if sameText(text, "ivshmem"), case .ivshmem = memory {
-      doorbell = .ivshmem
-    } else {
-      throw .invalid(node: node.path, property: "doorbell", shouldBe: doorbellRule)
-    }
-    if ring != nil, !sameText(text, "uio") {
+    if ring != nil, chosen != 2 {
       throw .invalid(node: node.path, property: "doorbell-write", shouldBe: "absent, as doorbell is not \"uio\"")
     }
+    switch (chosen, memory) {
+    case (0, _): doorbell = .futex
+    case (1, _): doorbell = .poll
+    case (2, .physical): doorbell = .uio(ring: ring)
+    case (3, .ivshmem): doorbell = .ivshmem
+    default: throw .invalid(node: node.path, property: "doorbell", shouldBe: rule)
+    }
     if node.property("mapping") != nil {
-      let rule = "\"cached\", \"write-combined\" or \"device\""
-      let text = try node.text("mapping", rule)
-      guard let found = [Attribute.cached, .writeCombined, .device].first(where: { sameText($0.name, text) }) else {
-        throw .invalid(node: node.path, property: "mapping", shouldBe: rule)
-      }
-      mapping = found
+      let attributes: [Attribute] = [.cached, .writeCombined, .device]
+      mapping = attributes[
+        try node.choice("mapping", attributes.map { $0.name }, "\"cached\", \"write-combined\" or \"device\"")]
     }
   }
 }
@@ -296,7 +284,7 @@ private func checkName(_ name: String, at node: Node, atSignToo: Bool = false) t
 
 func isName(_ name: String, atSignToo: Bool = false) -> Bool {
   (1...31).contains(name.utf8.count)
-    && name.utf8.allSatisfy {
+    && Array(name.utf8).allSatisfy {
       switch $0 {
       case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2c, 0x2e, 0x5f, 0x2b, 0x2d: true
       case 0x40: atSignToo
@@ -318,7 +306,30 @@ func isPCIAddress(_ text: String) -> Bool {
     }
 }
 
+/// No two of them have the same name.
+private func checkUnique(_ what: String, _ names: [String]) throws(PartitionError) {
+  for (index, name) in names.enumerated() where names[..<index].contains(where: { sameText($0, name) }) {
+    throw .duplicate(what: what, name: name)
+  }
+}
+
 extension Node {
+  /// The children of its child `what` that are okay.
+  fileprivate func entries(_ what: String, limit: Int) throws(PartitionError) -> [Node] {
+    let nodes = (child(what)?.children ?? []).filter { $0.isOkay }
+    guard nodes.count <= limit else { throw .tooMany(what: what, limit: limit) }
+    return nodes
+  }
+
+  /// Which of `words` a property says.
+  fileprivate func choice(_ name: String, _ words: [String], _ shouldBe: String) throws(PartitionError) -> Int {
+    let text = try text(name, shouldBe)
+    guard let index = words.firstIndex(where: { sameText($0, text) }) else {
+      throw .invalid(node: path, property: name, shouldBe: shouldBe)
+    }
+    return index
+  }
+
   fileprivate func require(_ name: String, _ shouldBe: String) throws(PartitionError) -> Property {
     guard let property = property(name) else { throw .missing(node: path, property: name, shouldBe: shouldBe) }
     return property
