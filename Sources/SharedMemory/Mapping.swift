@@ -4,7 +4,7 @@ import Partition
 import RingBuffer
 
 /// Where a link's region is to be found.
-public enum MemorySource: Sendable {
+public indirect enum MemorySource: Sendable {
   /// A file both sides open: on one machine, or the host's side of a guest's memory. Made with mode 0600 when missing.
   case file(String)
   /// As `.file`, in a place where anybody may create files: must belong to this user or to root.
@@ -41,7 +41,7 @@ public enum MemorySource: Sendable {
 }
 
 /// Why a region can't be reached. `text` is a sentence without its full stop.
-public enum MappingError: Error, Sendable {
+public indirect enum MappingError: Error, Sendable {
   case cannotOpen(MemorySource, Errno)
   case notOurs(MemorySource)
   case tooSmall(MemorySource, bytes: Int64, needed: Int)
