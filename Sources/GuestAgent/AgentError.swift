@@ -19,7 +19,7 @@ public struct AgentError: Error, Sendable {
     self.executed = executed
   }
 
-  public enum Reason: Sendable {
+  public indirect enum Reason: Sendable {
     /// The region can't be reached or is too small.
     case memory(MappingError)
     /// The owner describes the region otherwise than this guest's device tree.

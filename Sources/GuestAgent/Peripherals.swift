@@ -10,10 +10,8 @@ extension Agent {
     let seed = sessions &* 31 &+ lastID
     let data = (0..<size).map { UInt8(truncatingIfNeeded: seed &* 167 &+ UInt32(truncatingIfNeeded: $0) &* 59) }
     let start = monotonicNanoseconds()
-    let response = try call(
-      Request(id: 0, frameClass: .broker, operation: BrokerOperation.ping.rawValue), data: unsafe data.span.bytes)
+    _ = try ask(.ping, data: unsafe data.span.bytes)
     let end = monotonicNanoseconds()
-    guard response.status == .ok else { throw AgentError(.refused(response.status), executed: response.executed) }
     guard replyData.elementsEqual(data) else { throw AgentError(.protocolError(.badFrame), executed: .yes) }
     return end &- start
   }
@@ -22,11 +20,7 @@ extension Agent {
   public mutating func directory() throws(AgentError) -> [DirectoryEntry] {
     var entries: [DirectoryEntry] = []
     while true {
-      let response = try call(
-        Request(
-          id: 0, frameClass: .broker, operation: BrokerOperation.directory.rawValue, argument0: UInt32(entries.count)),
-        data: RawSpan())
-      guard response.status == .ok else { throw AgentError(.refused(response.status), executed: response.executed) }
+      let response = try ask(.directory, argument0: UInt32(entries.count))
       let known = entries.count
       var offset = Response.size
       while let entry = DirectoryEntry(reply.bytes, at: &offset) { entries.append(entry) }
@@ -38,13 +32,22 @@ extension Agent {
   /// Looks up a peripheral that the owner exports.
   public mutating func find(_ name: String) throws(AgentError) -> DirectoryEntry {
     let data = Array(name.utf8)
-    let response = try call(
-      Request(id: 0, frameClass: .broker, operation: BrokerOperation.find.rawValue), data: unsafe data.span.bytes)
-    guard response.status == .ok else { throw AgentError(.refused(response.status), executed: response.executed) }
+    _ = try ask(.find, data: unsafe data.span.bytes)
     var offset = Response.size
     guard let entry = DirectoryEntry(reply.bytes, at: &offset) else {
       throw AgentError(.protocolError(.badFrame), executed: .no)
     }
     return entry
+  }
+
+  /// One request to the broker itself. An answer that is not `ok` is thrown.
+  @inline(never)
+  private mutating func ask(
+    _ operation: BrokerOperation, argument0: UInt32 = 0, data: RawSpan = RawSpan()
+  ) throws(AgentError) -> Response {
+    let response = try call(
+      Request(id: 0, frameClass: .broker, operation: operation.rawValue, argument0: argument0), data: data)
+    guard response.status == .ok else { throw AgentError(.refused(response.status), executed: response.executed) }
+    return response
   }
 }

@@ -20,7 +20,7 @@ public struct UART: Sendable {
   }
 
   /// One request about this UART, whatever its answer's status.
-  @inline(__always)
+  @inline(never)
   private mutating func call(
     _ operation: UARTOperation, timeout: UInt32, _ argument0: UInt32 = 0, _ argument1: UInt32 = 0, data: RawSpan = RawSpan(),
     via agent: inout Agent
@@ -28,14 +28,17 @@ public struct UART: Sendable {
     var request = Request(
       id: 0, frameClass: .uart, operation: operation.rawValue, peripheral: entry.number, timeout: timeout,
       argument0: argument0, argument1: argument1)
-    do throws(AgentError) {
-      return try agent.call(request, data: data, in: session)
-    } catch {
-      // Only a request that was never sent has another session behind it.
-      guard agent.sessions != session, case .connectionReset = error.reason else { throw error }
+    var isAgain = false
+    while true {
+      do throws(AgentError) {
+        return try agent.call(request, data: data, in: session)
+      } catch {
+        // Only a request that was never sent has another session behind it.
+        guard !isAgain, agent.sessions != session, case .connectionReset = error.reason else { throw error }
+      }
       self = try UART(entry.name, via: &agent)
       request.peripheral = entry.number
-      return try agent.call(request, data: data, in: session)
+      isAgain = true
     }
   }
 
