@@ -13,27 +13,23 @@ struct CommonOptions {
 
   /// Takes them out of `arguments`.
   init(_ arguments: inout Arguments) throws(Failure) {
-    do throws(UsageError) {
-      deviceTree = try arguments.value("--device-tree", "-t")
-      guest = try arguments.value("--guest", "-g") ?? "guest2"
-      var memory: [Assignment] = []
-      for text in try arguments.values("--memory") {
-        guard let assignment = Assignment(text) else { throw UsageError("--memory \(text) is not of the form LINK=PATH") }
-        memory.append(assignment)
+    deviceTree = try arguments.options("--device-tree", "-t").last
+    guest = try arguments.options("--guest", "-g").last ?? "guest2"
+    var memory: [Assignment] = []
+    for text in try arguments.options("--memory") {
+      guard let assignment = Assignment(text) else {
+        throw Failure("--memory \(text) is not of the form LINK=PATH", .usage)
       }
-      self.memory = memory
-      let wait = try arguments.value("--wait") ?? "2s"
-      guard let patience = parseDuration(wait) else { throw UsageError("--wait \(wait) is no duration; try 5s") }
-      self.patience = patience
-    } catch {
-      throw Failure(error)
+      memory.append(assignment)
     }
+    self.memory = memory
+    patience = try arguments.duration("--wait", example: "5s") ?? 2_000_000_000
     json = arguments.flag("--json")
   }
 }
 
 /// What every command needs: this guest's partition, and how to reach its links.
-struct Context {
+final class Context {
   let partition: Partition
   let isExample: Bool
   let memory: [Assignment]
@@ -42,27 +38,30 @@ struct Context {
 
   /// Reads the device tree: after the whole command line has turned out to make sense.
   init(_ options: CommonOptions) throws(Failure) {
-    memory = options.memory
-    patience = options.patience
-    json = options.json
+    let partition: Partition
     let source: TreeSource
     do throws(LoadError) {
       (partition, source) = try Partition.load(deviceTree: options.deviceTree, builtInGuest: options.guest)
     } catch {
       throw Failure(error.text, error.exitCode)
     }
-    if case .builtIn = source { isExample = true } else { isExample = false }
-    for note in partition.notes { printError("guestagent: \(note)") }
+    let isExample = if case .builtIn = source { true } else { false }
+    for note in partition.notes { complain("\(note)") }
     if isExample {
-      printError(
-        "guestagent: no guestbroker node in this machine's device tree: using the built-in example partition as \(partition.guestName)"
+      complain(
+        "no guestbroker node in this machine's device tree: using the built-in example partition as \(partition.guestName)"
       )
     }
     let links = partition.links.map { $0.name }
-    if let unknown = memory.first(where: { name in !links.contains { sameText($0, name.name) } }) {
+    if let unknown = options.memory.first(where: { name in !links.contains { sameText($0, name.name) } }) {
       throw Failure(
         "--memory names link \(unknown.name), which this device tree doesn't have; it has \(listed(links))", .config)
     }
+    self.partition = partition
+    self.isExample = isExample
+    memory = options.memory
+    patience = options.patience
+    json = options.json
   }
 
   /// The import with this name.
@@ -97,9 +96,13 @@ struct Context {
   }
 }
 
+/// Prints a sentence on stderr, after the program's name.
+@inline(never)
+func complain(_ sentence: String) { printError("guestagent: \(sentence)") }
+
 /// Prints a line of results. Ends the program when it can't: nobody should believe that all is well.
 func emit(_ line: String) {
   if writeBytes(Array(line.utf8) + [0x0a], to: 1) { return }
-  printError("guestagent: cannot write to standard output: \(Errno.last.text)")
+  complain("cannot write to standard output: \(Errno.last.text)")
   exitProcess(ExitCode.ioError.rawValue)
 }

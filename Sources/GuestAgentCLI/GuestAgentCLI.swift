@@ -18,7 +18,7 @@ struct GuestAgentCLI {
         object.add("exit_code", Int(error.exitCode.rawValue))
         emit(object.text)
       }
-      printError("guestagent: \(error.sentence)")
+      complain("\(error.sentence)")
       if error.exitCode == .usage { printError("Try '\(manual) --help'.") }
       exitProcess(error.exitCode.rawValue)
     }

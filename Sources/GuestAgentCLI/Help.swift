@@ -1,3 +1,5 @@
+import Linux
+
 private let commonOptions = """
     -t, --device-tree PATH  a .dtb file or a /proc/device-tree directory, instead of this machine's tree
     -g, --guest GUEST       which guest of the built-in example to be (default guest2)
@@ -12,7 +14,8 @@ private let ending = """
   64 usage, 68 no such peripheral, 69 the owner does not answer, 74 device error, 75 timed out, 77 not granted.
   """
 
-let helpText = """
+var helpText: String {
+  """
   Usage: guestagent COMMAND [OPTION]... [ARGUMENT]...
   Uses peripherals that another guest owns, by way of brokerd in that guest.
 
@@ -33,8 +36,10 @@ let helpText = """
 
   Example: guestagent uart write uart2 'hello'
   """
+}
 
-let listHelp = """
+var listHelp: String {
+  """
   Usage: guestagent list [OPTION]...
   Lists the peripherals that this guest's device tree imports.
 
@@ -44,8 +49,10 @@ let listHelp = """
 
   \(commonOptions)
   """
+}
 
-let pingHelp = """
+var pingHelp: String {
+  """
   Usage: guestagent ping [OPTION]... [LINK|OWNER]
   Measures round trips to the owner at the other end of a link (default: the first link), and checks that what
   comes back is what was sent.
@@ -55,8 +62,10 @@ let pingHelp = """
     -s, --size BYTES        data in each, 0 to 4096 (default 8)
   \(commonOptions)
   """
+}
 
-let uartHelp = """
+var uartHelp: String {
+  """
   Usage: guestagent uart write|read|config|flush NAME [OPTION]... [ARGUMENT]...
     write NAME TEXT|-             write to a UART, and wait until the bytes have left it
     read NAME [-n COUNT]          print what it receives
@@ -64,8 +73,10 @@ let uartHelp = """
     flush NAME [in|out|both]      throw away what is buffered
   'guestagent uart COMMAND --help' tells more about each.
   """
+}
 
-let uartWriteHelp = """
+var uartWriteHelp: String {
+  """
   Usage: guestagent uart write [OPTION]... NAME TEXT|-
   Writes TEXT as it is (no newline is added), or standard input, to another guest's UART.
 
@@ -81,8 +92,10 @@ let uartWriteHelp = """
   Examples: guestagent uart write uart2 'hello'
             guestagent uart write uart2 - < firmware.bin
   """
+}
 
-let uartReadHelp = """
+var uartReadHelp: String {
+  """
   Usage: guestagent uart read [OPTION]... NAME
   Prints what another guest's UART receives, byte for byte, until interrupted.
 
@@ -93,8 +106,10 @@ let uartReadHelp = """
   With --json, an object for each piece: bytes, lost, hex. If the port or the owner's kernel lost bytes, a
   message says how many and where, and the exit code is 74.
   """
+}
 
-let uartConfigHelp = """
+var uartConfigHelp: String {
+  """
   Usage: guestagent uart config [OPTION]... NAME [SETTING]...
   Shows the line settings of another guest's UART, after changing them if SETTINGs are given.
 
@@ -107,8 +122,10 @@ let uartConfigHelp = """
 
   Example: guestagent uart config uart2 921600n81 rtscts
   """
+}
 
-let uartFlushHelp = """
+var uartFlushHelp: String {
+  """
   Usage: guestagent uart flush [OPTION]... NAME [in|out|both]
   Throws away what a UART received and nobody read (in), what waits to be sent (out), or both; by default as
   much of that as this guest may. Says how much.
@@ -116,3 +133,4 @@ let uartFlushHelp = """
 
   \(commonOptions)
   """
+}

@@ -6,14 +6,10 @@ import Partition
 /// `guestagent list`: what this guest can reach.
 func list(_ arguments: inout Arguments) throws(Failure) {
   let options = try CommonOptions(&arguments)
-  do throws(UsageError) {
-    if let operand = try arguments.operands().first { throw UsageError("unexpected argument '\(operand)'") }
-  } catch {
-    throw Failure(error)
-  }
+  _ = try arguments.operands(atMost: 0)
   let context = try Context(options)
   if context.partition.imports.isEmpty {
-    printError("guestagent: \(context.partition.guestName) imports nothing; what it exports others can list")
+    complain("\(context.partition.guestName) imports nothing; what it exports others can list")
   }
   var rows: [[String]] = []
   var failures: [Failure] = []
@@ -36,7 +32,7 @@ func list(_ arguments: inout Arguments) throws(Failure) {
   } else {
     emitTable(titles, rows)
   }
-  for failure in failures.dropFirst() { printError("guestagent: \(failure.sentence)") }
+  for failure in failures.dropFirst() { complain("\(failure.sentence)") }
   if let first = failures.first { throw first }
 }
 
@@ -45,7 +41,7 @@ private func emitTable(_ titles: [String], _ rows: [[String]]) {
   let widths = titles.indices.map { column in ([titles] + rows).reduce(0) { max($0, $1[column].utf8.count) } }
   for row in [titles] + rows {
     let cells = row.indices.map { $0 == row.count - 1 ? row[$0] : row[$0].padded(to: widths[$0] + 2) }
-    emit(cells.reduce("") { $0 + $1 })
+    emit(cells.joined(by: ""))
   }
 }
 

@@ -5,37 +5,28 @@ import Partition
 /// `guestagent ping`: round-trip times to the owner at the other end of a link.
 func ping(_ arguments: inout Arguments) throws(Failure) {
   let options = try CommonOptions(&arguments)
-  let count: UInt64
-  let interval: UInt64
-  let size: Int
-  let operands: [String]
-  do throws(UsageError) {
-    let countText = try arguments.value("--count", "-c") ?? "5"
-    guard let number = parseNumber(countText), number > 0, number <= 1_000_000_000 else {
-      throw UsageError("-c \(countText) is no count")
-    }
-    count = number
-    let intervalText = try arguments.value("--interval", "-i") ?? "200ms"
-    guard let pause = parseDuration(intervalText) else { throw UsageError("-i \(intervalText) is no duration; try 200ms") }
-    interval = pause
-    let sizeText = try arguments.value("--size", "-s") ?? "8"
-    guard let bytes = parseNumber(sizeText), bytes <= 4096 else { throw UsageError("-s \(sizeText) is not 0 to 4096 bytes") }
-    size = Int(bytes)
-    operands = try arguments.operands()
-    if operands.count > 1 { throw UsageError("unexpected argument '\(operands[1])'") }
-  } catch {
-    throw Failure(error)
+  let countText = try arguments.options("--count", "-c").last ?? "5"
+  guard let count = parseNumber(countText), count > 0, count <= 1_000_000_000 else {
+    throw Failure("-c \(countText) is no count", .usage)
   }
+  let interval = try arguments.duration("--interval", "-i", example: "200ms") ?? 200_000_000
+  let sizeText = try arguments.options("--size", "-s").last ?? "8"
+  guard let bytes = parseNumber(sizeText), bytes <= 4096 else {
+    throw Failure("-s \(sizeText) is not 0 to 4096 bytes", .usage)
+  }
+  let size = Int(bytes)
+  let operands = try arguments.operands(atMost: 1)
   let context = try Context(options)
-  // Links on which this guest has something to ask for, or the one named by its name or its owner.
-  let borrowed = context.partition.links.filter { $0.role == .borrower }
-  guard
-    let link = borrowed.first(where: { link in
-      operands.first.map { sameText($0, link.name) || sameText($0, link.peerName) } ?? true
-    })
-  else {
+  // A link on which this guest has something to ask for: the first, or the one named by its name or its owner.
+  var found: Link?
+  var names: [String] = []
+  for link in context.partition.links where link.role == .borrower {
+    names.append("\(link.name) to \(link.peerName)")
+    if found == nil, operands.allSatisfy({ sameText($0, link.name) || sameText($0, link.peerName) }) { found = link }
+  }
+  guard let link = found else {
     throw Failure(
-      operands.first.map { "no link or owner '\($0)'; there is \(listed(borrowed.map { "\($0.name) to \($0.peerName)" }))" }
+      operands.first.map { "no link or owner '\($0)'; there is \(listed(names))" }
         ?? "\(context.partition.guestName) has no link with role \"borrower\"", .noHost)
   }
 
@@ -62,25 +53,21 @@ func ping(_ arguments: inout Arguments) throws(Failure) {
   } catch {
     throw context.failure(error, link.name, link)
   }
-  times.sort()
+  times.heapSort(by: <)
   let sum = times.reduce(0, &+)
   func percentile(_ percent: Int) -> UInt64 { times[min(times.count - 1, times.count * percent / 100)] }
+  let measures = ["min", "mean", "p50", "p99", "max"]
+  let values = [percentile(0), sum / UInt64(times.count), percentile(50), percentile(99), percentile(100)]
   if context.json {
     var object = JSONObject()
     object.add("link", link.name)
     object.add("owner", link.peerName)
     object.add("bytes", size)
     object.add("count", times.count)
-    object.add("min_ns", times[0])
-    object.add("mean_ns", sum / UInt64(times.count))
-    object.add("p50_ns", percentile(50))
-    object.add("p99_ns", percentile(99))
-    object.add("max_ns", times[times.count - 1])
+    for (name, value) in zip(measures, values) { object.add("\(name)_ns", value) }
     emit(object.text)
   } else {
     emit("--- \(link.peerName): \(times.count) answered ---")
-    emit(
-      "round trip min/mean/p50/p99/max = \(durationText(times[0]))/\(durationText(sum / UInt64(times.count)))/\(durationText(percentile(50)))/\(durationText(percentile(99)))/\(durationText(times[times.count - 1]))"
-    )
+    emit("round trip \(measures.joined(by: "/")) = \(values.map { durationText($0) }.joined(by: "/"))")
   }
 }

@@ -25,7 +25,7 @@ func uart(_ arguments: inout Arguments, wantsHelp: Bool) throws(Failure) {
 }
 
 /// An imported UART and the way to its owner.
-private struct Connection: ~Copyable {
+private final class Connection {
   let context: Context
   let name: String
   let link: Link
@@ -37,17 +37,15 @@ private struct Connection: ~Copyable {
     guard peripheral.peripheralClass == .uart else {
       throw Failure("\(name) is of class \(peripheral.peripheralClass.name), no UART", .usage)
     }
-    let link = context.link(of: peripheral)
-    var agent = try context.open(link)
+    self.context = context
+    self.name = name
+    link = context.link(of: peripheral)
+    agent = try context.open(link)
     do throws(AgentError) {
       uart = try UART(peripheral.remoteName, via: &agent)
     } catch {
       throw context.failure(error, name, link)
     }
-    self.context = context
-    self.name = name
-    self.link = link
-    self.agent = agent
   }
 
   func failure(_ error: AgentError, isRead: Bool = false) -> Failure {
@@ -68,31 +66,20 @@ private struct Connection: ~Copyable {
 }
 
 /// The operands of a command: the peripheral's name and what `rest` allows.
-private func operands(_ arguments: Arguments, _ command: StaticString, atMost: Int) throws(Failure) -> (String, [String]) {
-  let all: [String]
-  do throws(UsageError) {
-    all = try arguments.operands()
-  } catch {
-    throw Failure(error)
-  }
+private func operands(_ arguments: Arguments, _ command: String, atMost: Int) throws(Failure) -> (String, [String]) {
+  let all = try arguments.operands(atMost: 1 + atMost, "uart \(command): ")
   guard let name = all.first else {
     throw Failure("uart \(command): which UART? Name one ('guestagent list' shows them)", .usage)
   }
-  if all.count > 1 + atMost { throw Failure("uart \(command): unexpected argument '\(all[1 + atMost])'", .usage) }
-  return (name, Array(all.dropFirst()))
+  return (name, Array(all[1...]))
 }
 
 /// `--timeout`, in milliseconds; nil when it isn't given.
 private func timeout(_ arguments: inout Arguments) throws(Failure) -> UInt32? {
-  do throws(UsageError) {
-    guard let text = try arguments.value("--timeout") else { return nil }
-    guard let duration = parseDuration(text) else { throw UsageError("--timeout \(text) is no duration; try 500ms") }
-    // The owner waits no longer than that for a device (Spec 4 §2).
-    guard duration <= 3_600_000_000_000 else { throw UsageError("--timeout \(text) is longer than an hour") }
-    return UInt32(clamping: (duration + 999_999) / 1_000_000)
-  } catch {
-    throw Failure(error)
-  }
+  guard let duration = try arguments.duration("--timeout", example: "500ms") else { return nil }
+  // The owner waits no longer than that for a device (Spec 4 §2).
+  guard duration <= 3_600_000_000_000 else { throw Failure("--timeout is longer than an hour", .usage) }
+  return UInt32(clamping: (duration + 999_999) / 1_000_000)
 }
 
 // ---- write -----------------------------------------------------------------------------------------------------------
@@ -115,7 +102,7 @@ private func write(_ arguments: inout Arguments) throws(Failure) {
 
   let context = try Context(options)
   catchInterrupt()
-  var connection = try Connection(context, name)
+  let connection = try Connection(context, name)
   var total = 0
   let start = monotonicNanoseconds()
   do throws(AgentError) {
@@ -163,7 +150,7 @@ private func readInput(atMost count: Int) throws(AgentError) -> [UInt8]? {
 /// "48656c6c6f", "48 65:6c"; nil when it is none.
 private func parseHex(_ text: String) -> [UInt8]? {
   var digits: [UInt8] = []
-  for byte in text.utf8 where byte != 0x20 && byte != 0x3a {
+  for byte in Array(text.utf8) where byte != 0x20 && byte != 0x3a {
     guard let digit = hexadecimalDigit(byte) else { return nil }
     digits.append(digit)
   }
@@ -177,19 +164,15 @@ private func read(_ arguments: inout Arguments) throws(Failure) {
   let options = try CommonOptions(&arguments)
   let silence = try timeout(&arguments)
   var wanted: Int?
-  do throws(UsageError) {
-    if let text = try arguments.value("--count", "-n") {
-      guard let number = parseNumber(text), number > 0, number <= UInt64(Int32.max) else {
-        throw UsageError("-n \(text) is no count of bytes")
-      }
-      wanted = Int(number)
+  if let text = try arguments.options("--count", "-n").last {
+    guard let number = parseNumber(text), number > 0, number <= UInt64(Int32.max) else {
+      throw Failure("-n \(text) is no count of bytes", .usage)
     }
-  } catch {
-    throw Failure(error)
+    wanted = Int(number)
   }
   let (name, _) = try operands(arguments, "read", atMost: 0)
   let context = try Context(options)
-  var connection = try Connection(context, name)
+  let connection = try Connection(context, name)
   var total = 0
   var lost: UInt64 = 0
   var lastByte = monotonicNanoseconds()
@@ -207,8 +190,8 @@ private func read(_ arguments: inout Arguments) throws(Failure) {
     }
     if received.lost > 0 {
       lost += UInt64(received.lost)
-      printError(
-        "guestagent: \(name): \(received.lost) bytes were lost before this point (overrun at \(connection.link.peerName))")
+      complain(
+        "\(name): \(received.lost) bytes were lost before this point (overrun at \(connection.link.peerName))")
     }
     if !received.bytes.isEmpty {
       lastByte = monotonicNanoseconds()
@@ -252,7 +235,7 @@ private func configure(_ arguments: inout Arguments) throws(Failure) {
       .usage)
   }
   let context = try Context(options)
-  var connection = try Connection(context, name)
+  let connection = try Connection(context, name)
   do throws(AgentError) {
     settings = try connection.uart.settings(via: &connection.agent)
     if !words.isEmpty {
@@ -290,7 +273,7 @@ private func flush(_ arguments: inout Arguments) throws(Failure) {
   var output = sameText(which, "out") || sameText(which, "both")
   guard input || output else { throw Failure("uart flush: '\(which)' is none of in, out and both", .usage) }
   let context = try Context(options)
-  var connection = try Connection(context, name)
+  let connection = try Connection(context, name)
   if words.isEmpty {
     // Whatever may be: who may only read has nothing waiting to be sent.
     input = connection.uart.entry.access & 1 != 0
