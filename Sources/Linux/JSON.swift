@@ -9,7 +9,7 @@ public struct JSONObject: Sendable {
   public mutating func add(_ name: String, _ number: Int) { members.append("\"\(name)\":\(number)") }
   public mutating func add(_ name: String, _ flag: Bool) { members.append("\"\(name)\":\(flag ? "true" : "false")") }
 
-  public var text: String { "{\(members.isEmpty ? "" : members.dropFirst().reduce(members[0]) { "\($0),\($1)" })}" }
+  public var text: String { "{\(members.joined(by: ","))}" }
 }
 
 private func quoted(_ text: String) -> String {
