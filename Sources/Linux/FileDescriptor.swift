@@ -111,3 +111,19 @@ public func fileKind(_ path: String) -> FileKind {
 
 /// Whether both paths name one file or directory, following links.
 public func isSameFile(_ a: String, _ b: String) -> Bool { unsafe lx_same_file(a, b) != 0 }
+
+/// The path without links, "." and ".."; nil when it names nothing.
+public func realPath(_ path: String) -> String? {
+  guard let found = unsafe realpath(path, nil) else { return nil }
+  defer { unsafe free(found) }
+  return unsafe String(cString: found)
+}
+
+/// The last part of what a symbolic link says: "vfio-pci" for a device's `driver` in sysfs. Nil when it is no link.
+public func linkedName(_ path: String) -> String? {
+  var buffer = [CChar](repeating: 0, count: 4096)
+  let count = unsafe lx_readlink(path, &buffer, buffer.count)
+  guard count > 0 else { return nil }
+  let bytes = buffer[..<count].map { UInt8(bitPattern: $0) }
+  return String(decoding: bytes[((bytes.lastIndex(of: 0x2f) ?? -1) + 1)...], as: UTF8.self)
+}

@@ -144,8 +144,9 @@ extension Link {
     }
     if node.property("mapping") != nil {
       let attributes: [Attribute] = [.cached, .writeCombined, .device]
-      mapping = attributes[
-        try node.choice("mapping", attributes.map { $0.name }, "\"cached\", \"write-combined\" or \"device\"")]
+      mapping =
+        attributes[
+          try node.choice("mapping", attributes.map { $0.name }, "\"cached\", \"write-combined\" or \"device\"")]
     }
   }
 }

@@ -20,9 +20,9 @@ public struct Ivshmem: Sendable {
 
   /// The IOMMU group, when the device is bound to vfio-pci.
   var group: String? {
-    guard let driver = realPath("\(directory)/driver"), let group = realPath("\(directory)/iommu_group") else { return nil }
-    guard driver.parts(separatedBy: 0x2f).last.map({ sameText($0, "vfio-pci") }) == true else { return nil }
-    guard let number = group.parts(separatedBy: 0x2f).last else { return nil }
+    guard let driver = linkedName("\(directory)/driver"), sameText(driver, "vfio-pci"),
+      let number = linkedName("\(directory)/iommu_group")
+    else { return nil }
     return fileKind("/dev/vfio/noiommu-\(number)") == .none ? number : "noiommu-\(number)"
   }
 
