@@ -48,9 +48,8 @@ public struct TreeCheck: Sendable {
     }
     let system = system.map { Survey($0.tree, file: guests.count) }
     let first = guests.count + (system == nil ? 0 : 1)
-    for (index, named) in hypervisor.enumerated() {
-      Self.assign(Survey(named.tree, file: first + index), named.guest, &guests, report)
-    }
+    let manifests = hypervisor.enumerated().map { Survey($0.element.tree, file: first + $0.offset) }
+    for (named, survey) in zip(hypervisor, manifests) { Self.assign(survey, named.guest, &guests, report) }
 
     for guest in guests {
       checkTree(guest.survey, report)
@@ -61,6 +60,7 @@ public struct TreeCheck: Sendable {
     checkSharing(guests, report)
     checkOwnership(guests, system, report)
     checkHypervisor(guests, system, report)
+    if let host = manifests.first(where: { !Manifest.xenDomains(in: $0).isEmpty }) { checkXenPaths(guests, host, report) }
     // Last: where a rule has said it better, this says nothing.
     for guest in guests where guest.survey.guestNode != nil { Self.checkBinding(guest.survey, report) }
     return report.sorted

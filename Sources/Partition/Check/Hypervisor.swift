@@ -275,6 +275,27 @@ private func checkPools(_ guests: [Guest], _ report: Report) {
   }
 }
 
+/// What Xen passes through is a device of its host's tree that is set aside for that.
+func checkXenPaths(_ guests: [Guest], _ host: Survey, _ report: Report) {
+  for guest in guests {
+    for region in guest.manifest?.regions ?? [] where region.kind == .passThrough {
+      guard let path = region.survey.nodes[region.node].property("xen,path")?.string else { continue }
+      guard let device = host.node(path: path) else {
+        report.add(
+          .manifest, region.survey, region.node, "xen,path is \(path), which is no node of \(report.name(of: host))",
+          "write the device's path in the tree that Xen boots with")
+        continue
+      }
+      if host.nodes[device].property("xen,passthrough") == nil {
+        report.add(
+          .manifest, host, device,
+          "it is passed through to \(guest.name) (\(report.place(region.survey, region.node))), but has no xen,passthrough",
+          "add xen,passthrough to it: else Xen keeps it for its first domain")
+      }
+    }
+  }
+}
+
 /// The two ends of a link are the same place of the same memory.
 private func checkSharedMemory(_ a: Guest, _ b: Guest, _ report: Report) {
   guard let one = a.manifest, let two = b.manifest else { return }

@@ -252,6 +252,27 @@ struct HypervisorTests {
         ])
   }
 
+  @Test("What Xen passes through is a device of its host's tree, and set aside there")
+  func xenPaths() throws {
+    let partial = try tree(
+      """
+      /dts-v1/;
+      / { #address-cells = <2>; #size-cells = <2>; passthrough {
+        compatible = "simple-bus"; ranges; #address-cells = <2>; #size-cells = <2>;
+        serial@40002000 { xen,reg = <0x0 0x40002000 0x0 0x1000 0x0 0x40002000>; xen,path = "/soc/serial@2000"; }; }; };
+      """)
+    func found(_ host: String) throws -> [String] {
+      let trees = [
+        try xen([("chosen {", "soc { \(host) };\n chosen {")]),
+        NamedTree(file: "guest2.partial.dts", guest: "guest2", tree: partial),
+      ]
+      return try withXen(trees)
+    }
+    #expect(try found("serial@2000 { xen,passthrough; };") == [])
+    #expect(try found("serial@2000 { };") == ["xen.dts: /soc/serial@2000: manifest"])
+    #expect(try found("serial@9000 { };") == ["guest2.partial.dts: /passthrough/serial@40002000: manifest"])
+  }
+
   @Test("What Xen passes through by partial trees: to one domain, and what its kernel refers to")
   func xenPassThrough() throws {
     func partial(_ guest: String, _ devices: [String]) throws -> NamedTree {
