@@ -5,6 +5,7 @@ import Partition
 func check(_ arguments: inout Arguments) throws(Failure) -> Int32 {
   let json = arguments.flag("--json")
   let isLive = arguments.flag("--live")
+  let hasSeparateBoards = arguments.flag("--separate-boards")
   var guests: [NamedTree] = []
   var hypervisor: [NamedTree] = []
   var ignored: [Rule] = []
@@ -25,6 +26,8 @@ func check(_ arguments: inout Arguments) throws(Failure) -> Int32 {
       }
     } else if sysfs != nil {
       throw UsageError("--sysfs is for --live")
+    } else if hasSeparateBoards, system != nil {
+      throw UsageError("--separate-boards says that there is no one board, and --system names its tree")
     } else if operands.isEmpty {
       throw UsageError("a device tree is missing: name one for each guest")
     }
@@ -46,8 +49,9 @@ func check(_ arguments: inout Arguments) throws(Failure) -> Int32 {
   }
   for operand in operands { guests.append(try NamedTree(operand)) }
   for operand in hypervisorTrees { hypervisor.append(try NamedTree(operand)) }
-  let check = TreeCheck(
+  var check = TreeCheck(
     guests: guests, system: try system.map { path throws(Failure) in try NamedTree(path) }, hypervisor: hypervisor)
+  check.hasSeparateBoards = hasSeparateBoards
   return show(check.findings().filter { isWanted($0) }, json)
 }
 

@@ -32,6 +32,8 @@ let checkHelp = """
         --hypervisor [GUEST=]TREE
                             the hypervisor's side of a guest: an Xvisor guest's tree (with aspace), Xen's
                             host tree (with xen,domain nodes), or what Xen passes through (passthrough)
+        --separate-boards   each guest has a whole board that is made up for it (QEMU, KVM): the same device
+                            in two guests is not the same
         --live              compare this machine's tree with the devices that its kernel has
         --sysfs DIR         where --live finds them (default /sys)
         --ignore RULE       leave findings of this rule out, as "shared-supplier"; may be given again

@@ -92,6 +92,7 @@ struct CheckCommandTests {
     let (code, output, _) = try run(["check", "one=\(board)", "two=\(board)"])
     #expect(code == 2)
     #expect(output.contains("it is okay here, for two, and in the tree of one ("))
+    #expect(try run(["check", "one=\(board)", "two=\(board)", "--separate-boards"]) == (0, "", ""))
     let tool = built("dt-partition").path
     let pipe = try Shell("cd \(projectRoot.path)/Examples/vexpress-a9 && cat guest1.dts | \(tool) check /dev/stdin guest2.dts")
     #expect(pipe.finish() == 0)
@@ -158,6 +159,7 @@ struct CheckCommandTests {
     #expect(try failure(["check"]) == (64, "dt-partition: a device tree is missing: name one for each guest"))
     #expect(try failure(["check", "a.dtb", "--sysfs", "/sys"]) == (64, "dt-partition: --sysfs is for --live"))
     #expect(try failure(["check", "--live", "a", "b"]).0 == 64)
+    #expect(try failure(["check", "a", "--separate-boards", "--system", "b"]).0 == 64)
     #expect(try failure(["check", "--live", "--system", "b"]).0 == 64)
     #expect(
       try failure(["check", "a.dtb", "--ignore", "okay-twic"]) == (

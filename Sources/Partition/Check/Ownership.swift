@@ -91,7 +91,9 @@ private func checkRegisters(_ guests: [Guest], _ board: Board?, _ report: Report
     let there = report.place(a.survey, one.node)
     let isGuess = board == nil && (a.manifest == nil || b.manifest == nil)
     let hint =
-      isGuess ? ". If each guest has one that the hypervisor makes up, name the board's tree too, or the hypervisor's" : ""
+      isGuess
+      ? ". If each guest has one that the hypervisor makes up, name the hypervisor's side or the board's tree too, or say --separate-boards"
+      : ""
     if one.kind == .supplier, two.kind == .supplier {
       report.add(
         .sharedSupplier, b.survey, two.node, "\(a.name) has it too (\(there)), and it supplies the devices of both",

@@ -188,8 +188,9 @@ extension Device.Kind {
     } else {
       let names = node.propertyNames
       let compatible = node.property("compatible")?.strings ?? []
-      if names.contains(where: { sameText($0, "interrupt-controller") })
-        && !names.contains(where: { sameText($0, "gpio-controller") })
+      if names.contains(where: { sameText($0, "msi-controller") })
+        || names.contains(where: { sameText($0, "interrupt-controller") })
+          && !names.contains(where: { sameText($0, "gpio-controller") })
         || compatible.contains(where: { name in Self.emulated.contains { sameText($0, name) } })
       {
         self = .virtual

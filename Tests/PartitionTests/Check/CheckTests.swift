@@ -293,6 +293,18 @@ struct CheckTests {
     #expect(found.first?.what == "the name of property \"(scape\" has a character that no property's may have, or none at all")
   }
 
+  @Test("Guests with a whole board each: only what they share is compared")
+  func separateBoards() throws {
+    let first = try tree(Sources.guest1)
+    let own = try changed(Sources.guest2, [("status = \"reserved\";", ""), ("channels = <4>", "channels = <2>")])
+    var check = TreeCheck(guests: [
+      NamedTree(file: "guest1.dts", tree: first), NamedTree(file: "guest2.dts", tree: try tree(own)),
+    ])
+    #expect(check.findings().contains { $0.rule == .okayTwice })
+    check.hasSeparateBoards = true
+    #expect(short(check.findings()) == ["\(Self.link2): link-channels"])
+  }
+
   @Test("Findings come in the order of files, nodes and rules, the same each time")
   func order() throws {
     func all() throws -> [String] {
