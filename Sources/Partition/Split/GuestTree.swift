@@ -13,9 +13,11 @@ extension SystemTree {
   /// Each guest's tree, in the order of the domains.
   public func guestTrees() throws(SystemTreeError) -> [GuestTree] {
     let addressed = addressedNodes()
+    let labels = labels()
+    let aliases = tree.aliases
     var trees: [GuestTree] = []
     for guest in domains.indices {
-      var builder = GuestTreeBuilder(GuestNodes(self, guest: guest, addressed: addressed))
+      var builder = GuestTreeBuilder(GuestNodes(self, guest: guest, addressed: addressed), labels, aliases)
       let reservations = tree.reservations.filter { taken in domains[guest].memory.contains { $0.contains(taken) } }
       trees.append(GuestTree(guestName: domains[guest].name, root: try builder.root(), reservations: reservations))
     }
@@ -32,7 +34,7 @@ extension SystemTree {
     return labels
   }
 
-  private static var maximumSymbols: Int { 1 << 15 }
+  private static var maximumSymbols: Int { 8192 }
 }
 
 extension GuestTree {
@@ -61,14 +63,22 @@ private struct GuestTreeBuilder {
   let guest: Int
   let domain: Domain
   private let labels: [[String]]
+  private let aliases: [NodeLabel]
+  /// Memory nodes of which this guest has a part.
+  private var hasMemory: [Bool]
   private var nextPhandle: UInt32 = 1
 
-  init(_ nodes: GuestNodes) {
+  init(_ nodes: GuestNodes, _ labels: [[String]], _ aliases: [NodeLabel]) {
     self.nodes = nodes
     system = nodes.system
     guest = nodes.guest
     domain = nodes.system.domains[nodes.guest]
-    labels = nodes.system.labels()
+    self.labels = labels
+    self.aliases = aliases
+    hasMemory = [Bool](repeating: false, count: nodes.system.tree.nodeCount)
+    for node in nodes.system.tree.root.children where nodes.system.roles[node.place] == .memory {
+      hasMemory[node.place] = memory(node) != nil
+    }
   }
 
   mutating func root() throws(SystemTreeError) -> Draft {
@@ -87,7 +97,7 @@ private struct GuestTreeBuilder {
     draft.labels = labels[place]
     switch role {
     case .aliases:
-      for alias in system.tree.aliases {
+      for alias in aliases {
         if let target = alias.node, nodes.isKept(target.place), system.roles[target.place] == .plain {
           draft.properties.append(DraftProperty(alias.name, value: node.property(alias.name)?.bytes ?? []))
         }
@@ -139,7 +149,7 @@ private struct GuestTreeBuilder {
 
   /// Whether a node is still there to be referred to.
   private func stays(_ target: Int) -> Bool {
-    system.roles[target] == .memory ? memory(system.tree.node(place: target)) != nil : nodes.isKept(target)
+    hasMemory[target] || nodes.isKept(target)
   }
 
   /// A list of references of which only processors are gone, without these, and which of its entries remain; nil when others are

@@ -28,6 +28,8 @@ struct GuestDevice {
 }
 
 extension SystemTree {
+  private static var maximumDevices: Int { 8192 }
+
   /// Sources of a hypervisor's side, with the names of their files.
   public func hypervisorSources(
     _ hypervisor: Hypervisor, comment: [String]
@@ -37,6 +39,9 @@ extension SystemTree {
     var devices: [[GuestDevice]] = []
     for guest in domains.indices {
       devices.append(self.devices(GuestNodes(self, guest: guest, addressed: addressed), addressed, labels))
+    }
+    guard devices.allSatisfy({ $0.count <= Self.maximumDevices }) else {
+      throw .tooMany(what: "devices of a guest", limit: Self.maximumDevices)
     }
     var files: [(name: String, content: String)] = []
     func add(_ name: String, _ about: String, _ draft: Draft, keepsPhandles: Bool = false) throws(SystemTreeError) {

@@ -339,6 +339,7 @@ extension SystemTree {
   private func checkMemory() throws(SystemTreeError) {
     var physical: [AddressRange] = []
     for node in tree.root.children where roles[node.place] == .memory { physical += node.physicalRanges ?? [] }
+    guard physical.count <= 4096 else { throw .tooMany(what: "pieces of memory", limit: 4096) }
     for (index, domain) in domains.enumerated() {
       for (place, range) in domain.memory.enumerated() {
         guard physical.contains(where: { $0.contains(range) }) else {
