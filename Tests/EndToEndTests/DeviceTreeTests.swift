@@ -62,6 +62,25 @@ struct DeviceTreeTests {
     #expect(write.errors == "")
   }
 
+  @Test("An import of a class that can't be used yet: a note, a row in the list, and no UART")
+  func otherClass() throws {
+    let guests = try Partitioned(borrower: [
+      (
+        "uart2 {\n\t\t\t\tclass",
+        "sensors {\n\t\t\t\tclass = \"i2c\";\n\t\t\t\tlink = <&guest1>;\n\t\t\t};\n\t\t\tuart2 {\n\t\t\t\tclass"
+      )
+    ])
+    let note = "guestagent: /guestbroker/imports/sensors cannot be used yet: this version serves class \"uart\" only\n"
+    let list = try guests.agent(["list"])
+    #expect(list.code == 0 && list.errors == note)
+    let rows = list.output.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
+    #expect(rows.contains(["sensors", "i2c", "guest1", "not", "exported", "g1g2", "up"]))
+    #expect(rows.contains(["uart2", "uart", "guest1", "rw", "g1g2", "up"]))
+    let write = try guests.agent(["uart", "write", "sensors", "hello"])
+    #expect(write.code == 64)
+    #expect(write.errors.contains("sensors is of class i2c, no UART"))
+  }
+
   @Test("A peripheral that is not granted to this guest")
   func notGranted() throws {
     let guests = try Partitioned(owner: [("clients = \"guest2\"", "clients = \"guest3\"")])

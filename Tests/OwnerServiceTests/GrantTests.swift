@@ -59,6 +59,27 @@ struct GrantTests {
     #expect(refusal { try uart.write([1], via: &third) } == nil)
   }
 
+  @Test("An export of a class that isn't served neither takes the place of one that is, nor can be bound")
+  func unservedClass() throws {
+    func addBus(_ partition: inout Partition) {
+      var bus = partition.exports[0]
+      bus.name = "i2c1"
+      bus.peripheralClass = .i2c
+      bus.grant.clients = ["guest3"]
+      partition.exports.insert(bus, at: 0)
+    }
+    let owner = try TestOwner(guests: ["guest2", "guest3"], addBus)
+    #expect(owner.served.count == 1)
+    var second = try owner.agent("guest2")
+    var third = try owner.agent("guest3")
+    var uart = try UART("uart2", via: &second)
+    #expect(refusal { try uart.write([1], via: &second) } == nil)
+    #expect(refusal { _ = try UART("uart2", via: &third) } == .access)
+    #expect(refusal { _ = try UART("i2c1", via: &third) } == .noDevice)
+    let error = #expect(throws: ServiceError.self) { _ = try TestOwner(bindings: ["i2c1": "null"], addBus) }
+    #expect(error?.text == "--bind names i2c1, which this device tree doesn't have; it has uart2")
+  }
+
   @Test("max-baud bounds what a client may set")
   func maximumBaud() throws {
     let owner = try TestOwner()
