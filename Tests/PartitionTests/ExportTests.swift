@@ -1,4 +1,5 @@
 import DeviceTree
+import Foundation
 import TestSupport
 import Testing
 
@@ -303,5 +304,62 @@ struct ForeignMemoryTests {
       "foreign: shmem@38000000 { compatible = \"shared-dma-pool\"; reg = <0x38000000 0x1000000>; no-map; };")
     #expect(
       link.memory == .physical(AddressRange(address: 0x3800_0000, size: 0x100_0000), node: "/reserved-memory/shmem@38000000"))
+  }
+}
+
+@Suite("A guest with every property of the binding", .enabled(if: hasCompiler, "needs dtc"))
+struct EveryPropertyTests {
+  /// Spec/bindings/every-property.dts. Doorbells are made timed polls: which others there are is not these tests' concern.
+  private func blob() throws -> [UInt8] {
+    let path = projectRoot.appendingPathComponent("Spec/bindings/every-property.dts")
+    var source = try String(contentsOf: path, encoding: .utf8)
+    for old in ["doorbell = \"uio\";", "doorbell = \"ivshmem\";", "doorbell-write = <0x8 0x1>;"] {
+      #expect(source.contains(old))
+      source = source.replacingOccurrences(of: old, with: "")
+    }
+    return Array(try compile(source).blob)
+  }
+
+  @Test("It is read, with the memory nodes of each hypervisor")
+  func whole() throws {
+    let partition = try Partition(try DeviceTree(blob: blob()))
+    #expect(partition.exports.map(\.peripheralClass.name).sorted() == ["gpio", "i2c", "spi", "uart"])
+    #expect(partition.imports.map(\.peripheralClass.name).sorted() == ["gpio", "i2c", "spi", "uart"])
+    #expect(partition.links.map(\.name).sorted() == ["g1g2", "g1g3", "g1g6", "guest4", "guest5"])
+    #expect(partition.exports.flatMap(\.elements).map(\.number).sorted() == [1, 3, 4, 0x48])
+  }
+
+  @Test("Any damage to it is an error, or a partition that makes sense")
+  func fuzz() throws {
+    var generator = SeededGenerator("exports fuzz")
+    func random(_ bound: Int) -> Int { Int.random(in: 0..<bound, using: &generator) }
+    let blob = try blob()
+    var taken = 0
+    for _ in 0..<10_000 {
+      var damaged = blob
+      for _ in 0...random(4) {
+        if random(2) > 0 {
+          damaged[random(damaged.count)] = UInt8(random(256))
+        } else {
+          let word: UInt32 = [0, 1, 2, 7, 8, 0x77, 0x78, 0x7fff_ffff, 0x8000_0000, .max][random(10)]
+          let offset = random(damaged.count / 4) * 4
+          for place in 0..<4 { damaged[offset + place] = UInt8(truncatingIfNeeded: word >> (24 - 8 * place)) }
+        }
+      }
+      guard let tree = try? DeviceTree(blob: damaged), let partition = try? Partition(tree) else { continue }
+      taken += 1
+      for export in partition.exports {
+        for element in export.elements {
+          switch export.peripheralClass {
+          case .uart: Issue.record("a UART has no elements")
+          case .i2c: #expect((0x08...0x77).contains(element.number) && !element.grant.clients.isEmpty)
+          case .spi: #expect(element.number <= 255 && !element.grant.clients.isEmpty)
+          case .gpio: #expect(export.elements.count <= 64 && !element.grant.clients.isEmpty)
+          }
+          #expect(element.grant.priority <= 7)
+        }
+      }
+    }
+    #expect(taken > 50)
   }
 }
