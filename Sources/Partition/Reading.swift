@@ -192,7 +192,7 @@ extension Export {
       : "one chip select from 0 to 255, which no other child has"
     guard let number = try node.require("reg", rule).cell, isI2C ? 0x08...0x77 ~= number : number <= 255,
       !elements.contains(where: { $0.number == number })
-    else { throw .invalid(node: node.path, property: "reg", shouldBe: rule) }
+    else { throw node.invalid("reg", rule) }
     return Element(
       name: node.name, number: number, devicePath: devicePath,
       grant: try Grant(node, otherwise: grant, needsClients: grant.clients.isEmpty),
@@ -205,30 +205,34 @@ extension Export {
       "up to 64 different lines: a phandle of a controller with #gpio-cells = <2>, the line's number and its flags each"
     guard let cells = try node.require("gpios", rule).cells, !cells.isEmpty, cells.count % 3 == 0,
       cells.count / 3 <= Partition.maximumLines
-    else { throw .invalid(node: node.path, property: "gpios", shouldBe: rule) }
+    else { throw node.invalid("gpios", rule) }
     var names: [String]?
     if let property = node.property("gpio-line-names") {
       names = property.strings
       guard names?.count == cells.count / 3 else {
-        throw .invalid(node: node.path, property: "gpio-line-names", shouldBe: "a name for each of gpios")
+        throw node.invalid("gpio-line-names", "a name for each of gpios")
       }
     }
     var lines: [Element] = []
     var controller: Node?
-    for (index, place) in stride(from: 0, to: cells.count, by: 3).enumerated() {
-      if index == 0 || cells[place] != cells[place - 3] { controller = tree.node(phandle: cells[place]) }
+    while lines.count < cells.count / 3 {
+      let place = lines.count * 3
+      if place == 0 || cells[place] != cells[place - 3] { controller = tree.node(phandle: cells[place]) }
       guard let controller else {
         throw .dangling(node: node.path, property: "gpios", shouldBe: "a GPIO controller's node")
       }
       guard controller.isReachable else { throw .notOkay(export: node.name, device: controller.path) }
-      let name = names?[index] ?? ""
+      let name = names?[lines.count] ?? ""
       if names != nil { try checkName(name, at: node) }
-      let path = controller.path
-      guard controller.property("#gpio-cells")?.cell == 2,
-        !lines.contains(where: { $0.number == cells[place + 1] && sameText($0.devicePath, path) })
-      else { throw .invalid(node: node.path, property: "gpios", shouldBe: rule) }
-      if names != nil, lines.contains(where: { sameText($0.name, name) }) { throw .duplicate(what: "lines", name: name) }
-      lines.append(Element(name: name, number: cells[place + 1], devicePath: path, grant: grant, flags: cells[place + 2]))
+      let line = Element(
+        name: name, number: cells[place + 1], devicePath: controller.path, grant: grant, flags: cells[place + 2])
+      var isNew = controller.property("#gpio-cells")?.cell == 2
+      for other in lines {
+        if other.number == line.number && sameText(other.devicePath, line.devicePath) { isNew = false }
+        if names != nil && sameText(other.name, name) { throw .duplicate(what: "lines", name: name) }
+      }
+      guard isNew else { throw node.invalid("gpios", rule) }
+      lines.append(line)
     }
     return lines
   }
@@ -246,7 +250,7 @@ extension Export {
     if peripheralClass == .uart, sameText(text, "discard") { return .discard }
     if peripheralClass == .gpio, sameText(text, "input") { return .input }
     if peripheralClass == .gpio, sameText(text, "inactive") { return .inactive }
-    throw .invalid(node: node.path, property: "on-client-loss", shouldBe: rule)
+    throw node.invalid("on-client-loss", rule)
   }
 }
 
@@ -257,7 +261,7 @@ extension Grant {
     if needsClients || node.property("clients") != nil {
       let rule = "the names of the guests that may use it"
       guard let names = try node.require("clients", rule).strings else {
-        throw .invalid(node: node.path, property: "clients", shouldBe: rule)
+        throw node.invalid("clients", rule)
       }
       guard names.count <= Partition.maximumClients else {
         throw .tooMany(what: "clients in \(node.path)", limit: Partition.maximumClients)
@@ -268,7 +272,7 @@ extension Grant {
     if node.property("access") != nil {
       let rule = "\"rw\", \"ro\" or \"wo\""
       guard let access = Access(try node.text("access", rule)) else {
-        throw .invalid(node: node.path, property: "access", shouldBe: rule)
+        throw node.invalid("access", rule)
       }
       self.access = access
     }
@@ -331,6 +335,10 @@ extension Node {
     return index
   }
 
+  fileprivate func invalid(_ property: String, _ shouldBe: String) -> PartitionError {
+    .invalid(node: path, property: property, shouldBe: shouldBe)
+  }
+
   fileprivate func require(_ name: String, _ shouldBe: String) throws(PartitionError) -> Property {
     guard let property = property(name) else { throw .missing(node: path, property: name, shouldBe: shouldBe) }
     return property
@@ -338,7 +346,7 @@ extension Node {
 
   fileprivate func text(_ name: String, _ shouldBe: String) throws(PartitionError) -> String {
     guard let text = try require(name, shouldBe).string else {
-      throw .invalid(node: path, property: name, shouldBe: shouldBe)
+      throw invalid(name, shouldBe)
     }
     return text
   }
@@ -362,7 +370,7 @@ extension Node {
   fileprivate func number(_ name: String, _ range: ClosedRange<Int>, default standard: Int) throws(PartitionError) -> Int {
     guard let property = property(name) else { return standard }
     guard let cell = property.cell, range.contains(Int(clamping: cell)) else {
-      throw .invalid(node: path, property: name, shouldBe: "one cell from \(range.lowerBound) to \(range.upperBound)")
+      throw invalid(name, "one cell from \(range.lowerBound) to \(range.upperBound)")
     }
     return Int(clamping: cell)
   }
