@@ -93,7 +93,7 @@ extension SystemTree {
   public static var maximumDomains: Int { 64 }
   static var maximumLinks: Int { 64 }
   /// These bound the time that a tree can take.
-  static var maximumNodes: Int { 1 << 16 }
+  static var maximumNodes: Int { 1 << 14 }
   static var maximumProperties: Int { 256 }
   static var maximumAliases: Int { 1024 }
   static var maximumChildren: Int { 8192 }
