@@ -107,6 +107,9 @@ extension Link {
       guard let range = memoryNode.physicalRanges?.first else {
         throw .invalid(node: memoryNode.path, property: "reg", shouldBe: "the region's address and size")
       }
+      if let offset = memoryNode.property("xen,offset"), !offset.bytes.allSatisfy({ $0 == 0 }) {
+        throw .invalid(node: memoryNode.path, property: "xen,offset", shouldBe: "0: a link begins where the shared memory does")
+      }
       guard range.size > 0, range.address % 4096 == 0, range.size % 4096 == 0,
         !range.address.addingReportingOverflow(range.size).overflow
       else {

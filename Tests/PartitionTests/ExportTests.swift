@@ -287,6 +287,19 @@ struct ForeignMemoryTests {
     #expect(link.name == "my-shared-mem-0")
   }
 
+  @Test("A part of Xen's shared memory that begins somewhere else is refused")
+  func xenOffset() {
+    #expect {
+      _ = try link(
+        """
+        foreign: xen-shmem@70000000 { compatible = "xen,shared-memory-v1"; reg = <0x70000000 0x1000000>; xen,offset = <0 0x1000>; };
+        """)
+    } throws: {
+      ($0 as? PartitionError)?.text
+        == "/reserved-memory/xen-shmem@70000000: property xen,offset should be 0: a link begins where the shared memory does"
+    }
+  }
+
   @Test("Bao's: bao,ipcshmem, a child of the root")
   func bao() throws {
     let link = try link(

@@ -270,7 +270,8 @@ struct InterleavingTests {
     var news: Set<String> = []
     expectNoFault(
       Schedule.explore(
-        .sequential, setUp: { Channel(isEstablished: false) }, { $0.owner.start(session: 9) }, { $0.news = $0.borrower.refresh() },
+        .sequential, setUp: { Channel(isEstablished: false) }, { $0.owner.start(session: 9) },
+        { $0.news = $0.borrower.refresh() },
         check: {
           news.insert("\($0.news.map { "\($0)" } ?? "")")
           return $0.news == .lost(.badMemory) ? "a restart was taken for bad memory" : nil

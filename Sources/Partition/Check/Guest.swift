@@ -18,6 +18,8 @@ struct Guest {
     var node: Int
     /// As `Link.name`.
     var name: String
+    /// Its region has an id, so that it isn't called as its node.
+    var hasID: Bool
     var peer: String?
     var role: String?
     /// The region's node and place.
@@ -70,7 +72,8 @@ struct Guest {
     let idNode = region.map { survey.nodes[$0] } ?? node
     let id = (idNode.property("guestbroker,id") ?? idNode.property("xen,id"))?.string
     return LinkEnd(
-      node: index, name: id ?? node.name, peer: node.property("peer-name")?.string, role: node.property("role")?.string,
+      node: index, name: id ?? node.name, hasID: id != nil, peer: node.property("peer-name")?.string,
+      role: node.property("role")?.string,
       region: region, range: region.flatMap { region in survey.device(region)?.ranges.first },
       channels: node.property("channels")?.cell ?? 4, doorbell: node.property("doorbell")?.string ?? "poll",
       mapping: node.property("mapping")?.string ?? "device")

@@ -236,7 +236,9 @@ extension Manifest {
     let addressCells = Int(clamping: chosen.property("#address-cells")?.cell ?? 2)
     let sizeCells = Int(clamping: chosen.property("#size-cells")?.cell ?? 1)
     let cells = survey.nodes[domain].property("xen,static-mem")?.cells ?? []
-    guard (1...2).contains(addressCells), (1...2).contains(sizeCells), cells.count % (addressCells + sizeCells) == 0 else { return }
+    guard (1...2).contains(addressCells), (1...2).contains(sizeCells), cells.count % (addressCells + sizeCells) == 0 else {
+      return
+    }
     for place in stride(from: 0, to: cells.count, by: addressCells + sizeCells) {
       let range = AddressRange(
         address: number(cells, place, addressCells), size: number(cells, place + addressCells, sizeCells))

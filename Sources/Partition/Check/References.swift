@@ -41,7 +41,10 @@ func checkReferences(_ guests: [Guest], _ report: Report) {
         case .other: break
         }
       }
-      if guest.manifest == nil { interrupts += guest.interruptClaims(node, index) }
+      // Bao injects the interrupt of its shared memory into each guest by itself.
+      if guest.manifest == nil, !survey.nodes[node].isCompatible(with: "bao,ipcshmem") {
+        interrupts += guest.interruptClaims(node, index)
+      }
     }
   }
   for (one, two) in clashes(lines, guests) {

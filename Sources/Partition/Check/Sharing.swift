@@ -46,10 +46,13 @@ private func checkLinks(_ a: Guest, _ b: Guest, _ report: Report) {
     }
   }
   if alone.count == 1, those.count == 1 {
-    report.add(
-      .linkID, b.survey, those[0].node,
-      "the region's id is \"\(those[0].name)\" here, and \"\(alone[0].name)\" at \(a.name) (\(report.place(a.survey, alone[0].node)))",
-      "give both regions the same guestbroker,id")
+    // Without ids they are called as the links' nodes, each as it likes.
+    if alone[0].hasID || those[0].hasID {
+      report.add(
+        .linkID, b.survey, those[0].node,
+        "the region's id is \"\(those[0].name)\" here, and \"\(alone[0].name)\" at \(a.name) (\(report.place(a.survey, alone[0].node)))",
+        "give both regions the same guestbroker,id")
+    }
     checkEnds(a, alone[0], b, those[0], report)
     return
   }

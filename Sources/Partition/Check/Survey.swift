@@ -70,10 +70,10 @@ final class Survey {
     guestNode = nodes.indices.first {
       (parents[$0] == 0) && states[$0] == .okay && nodes[$0].isCompatible(with: "guestbroker,guest-v1")
     }
-    var mapSize = 0
-    var interrupting = 0
+    var mapSize: UInt64 = 0
+    var interrupting: UInt64 = 0
     for node in nodes {
-      if let map = node.property("interrupt-map") { mapSize += map.bytes.count }
+      if let map = node.property("interrupt-map") { mapSize += UInt64(map.bytes.count) }
       if node.property("interrupts") != nil || node.property("interrupts-extended") != nil { interrupting += 1 }
     }
     hasFollowableInterrupts = mapSize * interrupting < 1 << 28
