@@ -41,7 +41,7 @@ final class Context {
     let partition: Partition
     let source: TreeSource
     do throws(LoadError) {
-      (partition, source) = try Partition.load(deviceTree: options.deviceTree, builtInGuest: options.guest)
+      (partition, source) = try Partition.load(deviceTree: options.deviceTree, builtInGuest: options.guest, withExports: false)
     } catch {
       throw Failure(error.text, error.exitCode)
     }
@@ -68,8 +68,8 @@ final class Context {
   func peripheral(_ name: String) throws(Failure) -> Import {
     if let found = partition.imports.first(where: { sameText($0.name, name) }) { return found }
     let names = partition.imports.map { $0.name }
-    if let own = partition.exports.first(where: { sameText($0.name, name) }) {
-      throw Failure("\(own.name) is this guest's own (\(partition.guestName)); use it directly", .noHost)
+    if let own = partition.exportNames.first(where: { sameText($0, name) }) {
+      throw Failure("\(own) is this guest's own (\(partition.guestName)); use it directly", .noHost)
     }
     var sentence = "unknown peripheral '\(name)': \(partition.guestName) imports \(listed(names))"
     if let near = nearest(name, in: names) { sentence += "; did you mean \(near)?" }

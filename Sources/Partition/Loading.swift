@@ -49,12 +49,14 @@ extension Partition {
   /// - Parameters:
   ///   - deviceTree: A blob or a directory; nil to look around.
   ///   - builtInGuest: Whose side of the example to take.
+  ///   - withExports: As `init` has it.
   ///   - running: Where this machine's own tree may be.
   public static func load(
-    deviceTree: String?, builtInGuest: String, running: [String] = ["/proc/device-tree", "/sys/firmware/fdt"]
+    deviceTree: String?, builtInGuest: String, withExports: Bool = true,
+    running: [String] = ["/proc/device-tree", "/sys/firmware/fdt"]
   ) throws(LoadError) -> (Partition, TreeSource) {
-    if let deviceTree { return (try read(deviceTree), .given(deviceTree)) }
-    for path in running where hasGuestNode(path) { return (try read(path), .running(path)) }
+    if let deviceTree { return (try read(deviceTree, withExports), .given(deviceTree)) }
+    for path in running where hasGuestNode(path) { return (try read(path, withExports), .running(path)) }
     let blob: [UInt8]
     if sameText(builtInGuest, "guest1") {
       blob = builtInGuest1
@@ -63,7 +65,8 @@ extension Partition {
     } else {
       throw .unknownGuest(builtInGuest)
     }
-    return (try parse(TreeSource.builtIn.text) { () throws(DeviceTreeError) in try DeviceTree(blob: blob) }, .builtIn)
+    let partition = try parse(TreeSource.builtIn.text, withExports) { () throws(DeviceTreeError) in try DeviceTree(blob: blob) }
+    return (partition, .builtIn)
   }
 
   /// Whether a running tree is meant for us. Reads the whole of a directory only when there is a node that may be ours: a
@@ -87,11 +90,13 @@ extension Partition {
     }
   }
 
-  private static func read(_ path: String) throws(LoadError) -> Partition {
-    try parse(path) { () throws(DeviceTreeError) in try DeviceTree(path: path) }
+  private static func read(_ path: String, _ withExports: Bool) throws(LoadError) -> Partition {
+    try parse(path, withExports) { () throws(DeviceTreeError) in try DeviceTree(path: path) }
   }
 
-  private static func parse(_ path: String, _ read: () throws(DeviceTreeError) -> DeviceTree) throws(LoadError) -> Partition {
+  private static func parse(
+    _ path: String, _ withExports: Bool, _ read: () throws(DeviceTreeError) -> DeviceTree
+  ) throws(LoadError) -> Partition {
     let tree: DeviceTree
     do throws(DeviceTreeError) {
       tree = try read()
@@ -99,7 +104,7 @@ extension Partition {
       throw .tree(path: path, error)
     }
     do throws(PartitionError) {
-      return try Partition(tree)
+      return try Partition(tree, withExports: withExports)
     } catch {
       throw .partition(path: path, error)
     }

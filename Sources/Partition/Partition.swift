@@ -8,6 +8,8 @@ public struct Partition: Sendable {
   public var links: [Link]
   /// Peripherals of this guest that others may use.
   public var exports: [Export]
+  /// What they are called.
+  public var exportNames: [String]
   /// Peripherals of others that this guest may ask for.
   public var imports: [Import]
   /// What the tree says and this version leaves out: a sentence each.

@@ -16,30 +16,39 @@ extension Partition {
   }
 
   /// Reads the guestbroker node and everything that it refers to.
-  public init(_ tree: DeviceTree) throws(PartitionError) {
+  ///
+  /// - Parameter withExports: False for who only borrows: then `exports` is empty, and `exportNames` is all there is of them.
+  public init(_ tree: DeviceTree, withExports: Bool = true) throws(PartitionError) {
     guard let guest = Self.guestNode(in: tree) else { throw .noGuestNode }
     guestName = try guest.name("guest-name", "this guest's name")
     let linkNodes = try guest.entries("links", limit: Self.maximumLinks)
     links = try linkNodes.map { node throws(PartitionError) in try Link(node, tree) }
     try checkUnique("links", links.map { $0.name })
     exports = []
-    for (node, peripheralClass) in try Self.peripherals("exports", of: guest, &notes) {
-      let export = try Export(node, peripheralClass, tree)
-      exports.append(export)
-      if export.elements.isEmpty && peripheralClass != .uart {
-        notes.append(
-          "\(node.path) grants nothing: it needs a child with a reg for each \(peripheralClass == .i2c ? "address" : "chip select")"
-        )
-      }
-      guard peripheralClass.isServed else { continue }
-      for name in ["priority", "max-ops-per-second", "max-bytes-per-second", "on-client-loss"]
-      where node.property(name) != nil && !(sameText(name, "on-client-loss") && export.onClientLoss == .hold) {
-        notes.append("\(node.path): this version does not act on \(name)")
-      }
-    }
     imports = []
+    let exported = try Self.peripherals("exports", of: guest, &notes)
+    exportNames = exported.map { $0.0.name }
+    if withExports {
+      for (node, peripheralClass) in exported { try readExport(node, peripheralClass, tree) }
+    }
     for (node, peripheralClass) in try Self.peripherals("imports", of: guest, &notes) {
       imports.append(try Import(node, peripheralClass, linkNodes, links))
+    }
+  }
+
+  private mutating func readExport(_ node: Node, _ peripheralClass: PeripheralClass, _ tree: DeviceTree) throws(PartitionError)
+  {
+    let export = try Export(node, peripheralClass, tree)
+    exports.append(export)
+    if export.elements.isEmpty && peripheralClass != .uart {
+      notes.append(
+        "\(node.path) grants nothing: it needs a child with a reg for each \(peripheralClass == .i2c ? "address" : "chip select")"
+      )
+    }
+    guard peripheralClass.isServed else { return }
+    for name in ["priority", "max-ops-per-second", "max-bytes-per-second", "on-client-loss"]
+    where node.property(name) != nil && !(sameText(name, "on-client-loss") && export.onClientLoss == .hold) {
+      notes.append("\(node.path): this version does not act on \(name)")
     }
   }
 
