@@ -97,8 +97,6 @@ private func checkGiven(_ guest: Guest, _ manifest: Manifest, _ report: Report) 
     if device.kind == .reservedMemory, !isLink { continue }
     // These are of Xen's own making.
     if manifest.maker == .xen, !isLink, device.kind == .memory || device.kind == .virtual { continue }
-    // Xen stands in for the board's interrupt controller where a guest sees the board's addresses.
-    if manifest.isDirectMap, survey.nodes[device.node].isInterruptController { continue }
     for range in device.ranges {
       var address = range.address
       while address < range.end {

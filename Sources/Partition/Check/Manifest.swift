@@ -13,8 +13,6 @@ struct Manifest {
   var regions: [Region] = []
   /// Whether what is in no region is not there.
   var isComplete: Bool
-  /// Whether Xen puts what it gives where the board has it.
-  var isDirectMap = false
 
   enum Maker: Sendable { case xvisor, xen }
 
@@ -188,8 +186,6 @@ extension Manifest {
     maker = .xen
     isComplete = false
     guest = survey.nodes[domain].name
-    isDirectMap = survey.nodes[domain].property("direct-map") != nil
-    if isDirectMap { addStaticMemory(domain, survey) }
     let addressCells = Int(clamping: survey.nodes[domain].property("#address-cells")?.cell ?? 2)
     let sizeCells = Int(clamping: survey.nodes[domain].property("#size-cells")?.cell ?? 1)
     for index in survey.children(domain) where survey.nodes[index].isCompatible(with: "xen,domain-shared-memory-v1") {
@@ -228,22 +224,6 @@ extension Manifest {
       regions.append(region)
     }
     sort()
-  }
-
-  /// Memory at addresses that the tree says, in the cells of /chosen, which the guest sees at the same ones.
-  private mutating func addStaticMemory(_ domain: Int, _ survey: Survey) {
-    let chosen = survey.nodes[survey.parents[domain]]
-    let addressCells = Int(clamping: chosen.property("#address-cells")?.cell ?? 2)
-    let sizeCells = Int(clamping: chosen.property("#size-cells")?.cell ?? 1)
-    let cells = survey.nodes[domain].property("xen,static-mem")?.cells ?? []
-    guard (1...2).contains(addressCells), (1...2).contains(sizeCells), cells.count % (addressCells + sizeCells) == 0 else {
-      return
-    }
-    for place in stride(from: 0, to: cells.count, by: addressCells + sizeCells) {
-      let range = AddressRange(
-        address: number(cells, place, addressCells), size: number(cells, place + addressCells, sizeCells))
-      regions.append(Region(survey: survey, node: domain, kind: .memory, range: range, host: range.address))
-    }
   }
 
   /// Whether this is a partial tree of devices that Xen passes through.
