@@ -64,6 +64,7 @@ struct Input {
 
 public struct SharedRegion: @unchecked Sendable {
   let size = Memory.size
+  let needsFences = false
 
   func word(at offset: Int) -> SharedWord { SharedWord(offset: offset) }
 
@@ -99,5 +100,8 @@ func storeSlots(_ address: UnsafeMutableRawPointer, _ words: UnsafeMutablePointe
 }
 @usableFromInline
 func prefetchForWriting(_ address: UnsafeMutableRawPointer) {}
+
+@usableFromInline
+func combiningFence() {}
 
 public func sleepFence() {}
