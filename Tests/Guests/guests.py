@@ -143,7 +143,7 @@ class Board:
                 os.makedirs(f"{root}/{folder}")
             shutil.copy(f"{TOP}/.build-guests/{self.arch}/busybox/bin/busybox", f"{root}/bin/busybox")
             shutil.copy(f"{HERE}/init", f"{root}/init")
-            for program in ["guestagent", "brokerd", "guestprobe"]:
+            for program in ["guestagent", "brokerd", "dt-partition", "guestprobe"]:
                 shutil.copy(f"{TOP}/.build-guest/{self.arch}/bin/{program}", f"{root}/bin/{program}")
             os.makedirs(f"{root}/modules")
             if self.name == "virt-ivshmem":
@@ -154,6 +154,7 @@ class Board:
             for tree in ["reserved", "missing"]:
                 shutil.copy(f"{self.work}/{tree}.dtb", f"{root}/trees/")
             shutil.copy(f"{self.work}/guest{guest}.dtb", f"{root}/trees/guest.dtb")
+            shutil.copy(f"{self.work}/guest{3 - guest}.dtb", f"{root}/trees/other.dtb")
             with open(f"{root}/trees/hello", "w") as file:
                 file.write(HELLO[guest].format(options=self.options))
             if guest == 1:
@@ -377,6 +378,13 @@ def look(board, one, two):
     one.expect(f"ls -d /sys/bus/amba/devices/{board.reserved}", 0, board.reserved)
     two.expect(f"ls -d /sys/bus/amba/devices/{board.reserved}", 1, "No such file")
     passed("guest2's kernel has no uart2, and binds no driver to what is reserved in its tree")
+    for guest in (one, two):
+        code, found = guest.run("dt-partition check --live")
+        check(code in (0, 1), found, "warnings at most")
+        say(f"guest{guest.number}'s tree against its kernel's devices: {len(re.findall('live-', found))} without a device or driver")
+    two.expect("dt-partition check --live /trees/other.dtb", 1, rf"{board.uart}: .*live-no-device")
+    one.expect("dt-partition check --live /trees/other.dtb", 2, "live-foreign-device")
+    passed("with the other guest's tree, dt-partition finds in each what the kernel lacks, or has though it is reserved")
 
 
 def latency(board, one, two):
