@@ -94,7 +94,7 @@ public struct Overview: Sendable {
       guard node.property("reg") != nil, node.property("compatible") != nil, node.isReachable, !node.isInterruptController,
         let range = node.physicalRanges?.first(where: { $0.size > 0 })
       else { continue }
-      if node.parent?.parent == nil, node.property("device_type")?.string == "memory" { continue }
+      if node.parent?.parent == nil, node.property("device_type")?.string.map({ sameText($0, "memory") }) == true { continue }
       if let parent = node.parent, parent.parent?.parent == nil, sameText(parent.name, "reserved-memory") { continue }
       if let parent = node.parent, isPart[parent.place], let whole = parent.physicalRanges,
         whole.contains(where: { $0.contains(range) })
