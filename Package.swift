@@ -73,7 +73,7 @@ let package = Package(
       swiftSettings: hostRules + [.enableExperimentalFeature("Lifetimes")]),
     tests(of: "RingBuffer", uses: ["RingBuffer"]),
     tests(of: "ScheduledRingBuffer", uses: ["ScheduledRingBuffer"]),
-    tests(of: "Linux", uses: ["Linux"]),
+    tests(of: "Linux", uses: ["CLinux", "Linux"]),
     tests(of: "DeviceTree", uses: ["DeviceTree", "Linux"]),
     tests(of: "Partition", uses: ["DeviceTree", "Linux", "Partition"]),
     tests(

@@ -65,7 +65,7 @@ public func exitProcess(_ status: Int32) -> Never { exit(status) }
 
 public var userID: UInt32 { geteuid() }
 
-/// How many processors this process may run on.
+/// How many processors this kernel runs on; in a guest's static program, how many this process may run on.
 public var processorCount: Int { Int(lx_processor_count()) }
 
 /// Nanoseconds that never go back (CLOCK_MONOTONIC). Each guest has its own: no such number crosses a link.

@@ -1,3 +1,5 @@
+import CLinux
+import Foundation
 import Testing
 
 @testable import Linux
@@ -22,5 +24,25 @@ struct ProcessTests {
   func failures() {
     #expect(throws: Errno(2)) { try runProgram(["there-is-no-such-program"], limit: 100) }
     #expect(throws: Errno.fileTooBig) { try runProgram(["cat", "/dev/zero"], limit: 1_000_000) }
+  }
+}
+
+@Suite("Processors")
+struct ProcessorTests {
+  // Whether to spin depends on it: a daemon that is tied to one of several still has a peer on another.
+  @Test(
+    "A thread that is tied to one of them doesn't change how many there are",
+    .enabled(if: processorCount > 1, "needs two processors"))
+  func pinned() {
+    let before = processorCount
+    let done = DispatchSemaphore(value: 0)
+    nonisolated(unsafe) var found = 0
+    let thread = Thread {
+      if lx_pin(0) == 0 { found = processorCount }
+      done.signal()
+    }
+    thread.start()
+    done.wait()
+    #expect(found == before)
   }
 }

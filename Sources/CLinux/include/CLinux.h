@@ -123,10 +123,15 @@ static inline void lx_register_fence(void) {
 #endif
 }
 
-/// How many processors the calling thread may run on.
+/// How many processors this kernel runs on; where libc can't say that, how many the calling thread may run on.
 static inline int lx_processor_count(void) {
+#ifdef __GLIBC__
+  long n = sysconf(_SC_NPROCESSORS_ONLN);
+  return n > 0 ? (int)n : 1;
+#else
   cpu_set_t allowed;
   return sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
+#endif
 }
 
 /// Ties the calling thread to the n-th processor that it may run on.
