@@ -100,9 +100,4 @@ final class Context {
 @inline(never)
 func complain(_ sentence: String) { printError("guestagent: \(sentence)") }
 
-/// Prints a line of results. Ends the program when it can't: nobody should believe that all is well.
-func emit(_ line: String) {
-  if writeBytes(Array(line.utf8) + [0x0a], to: 1) { return }
-  complain("cannot write to standard output: \(Errno.last.text)")
-  exitProcess(ExitCode.ioError.rawValue)
-}
+func emit(_ line: String) { printResult(line, of: "guestagent") }

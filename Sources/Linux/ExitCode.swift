@@ -30,3 +30,16 @@ public enum ExitCode: Int32, Sendable {
   /// SIGINT, as a shell reports it.
   case interrupted = 130
 }
+
+/// Why a program ends: one sentence that names the thing and the remedy.
+public struct Failure: Error {
+  public let sentence: String
+  public let exitCode: ExitCode
+
+  public init(_ sentence: String, _ exitCode: ExitCode) {
+    self.sentence = sentence
+    self.exitCode = exitCode
+  }
+
+  public init(_ error: UsageError) { self.init(error.text, .usage) }
+}

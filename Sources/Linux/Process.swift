@@ -80,7 +80,8 @@ public func catchInterrupt() {
 
 public var wasInterrupted: Bool { interrupted.load(ordering: .relaxed) }
 
-/// Written by the signal handler, which can reach nothing but a global.
+/// Written by the signal handler, which can reach nothing but a global. Not shared memory, and no lock: what Synchronization has is what
+/// the language offers for this. In CLinux, whose functions each file has a copy of, it would be several.
 private let interrupted = Atomic<Bool>(false)
 
 /// May return early: a signal came.

@@ -103,6 +103,13 @@ public func printLine(_ text: String) { writeLine(text, to: 1) }
 /// Prints a line on stderr.
 public func printError(_ text: String) { writeLine(text, to: 2) }
 
+/// Prints a line of results. Ends the program when it can't: nobody should believe that all is well.
+public func printResult(_ line: String, of program: String) {
+  if writeBytes(Array(line.utf8) + [0x0a], to: 1) { return }
+  printError("\(program): cannot write to standard output: \(Errno.last.text)")
+  exitProcess(ExitCode.ioError.rawValue)
+}
+
 private func writeLine(_ text: String, to number: Int32) {
   writeBytes(Array(text.utf8) + [0x0a], to: number)
 }

@@ -63,17 +63,6 @@ struct Brokerd {
   }
 }
 
-/// Why the program ends: one sentence that names the thing and the remedy.
-struct Failure: Error {
-  let sentence: String
-  let exitCode: ExitCode
-
-  init(_ sentence: String, _ exitCode: ExitCode) {
-    self.sentence = sentence
-    self.exitCode = exitCode
-  }
-}
-
 extension ServiceError {
   var exitCode: ExitCode {
     switch self {

@@ -62,22 +62,4 @@ struct DTPartition {
   }
 }
 
-/// Why the program ends: one sentence that names the thing and the remedy.
-struct Failure: Error {
-  let sentence: String
-  let exitCode: ExitCode
-
-  init(_ sentence: String, _ exitCode: ExitCode) {
-    self.sentence = sentence
-    self.exitCode = exitCode
-  }
-
-  init(_ error: UsageError) { self.init(error.text, .usage) }
-}
-
-/// Prints a line of results. Ends the program when it can't: nobody should believe that all is well.
-func emit(_ line: String) {
-  if writeBytes(Array(line.utf8) + [0x0a], to: 1) { return }
-  printError("dt-partition: cannot write to standard output: \(Errno.last.text)")
-  exitProcess(ExitCode.ioError.rawValue)
-}
+func emit(_ line: String) { printResult(line, of: "dt-partition") }
