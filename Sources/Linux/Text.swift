@@ -40,6 +40,7 @@ extension Array {
   /// program, for each type anew.
   ///
   /// - Complexity: O(n log n), no allocation.
+  @inlinable
   public mutating func heapSort(by precedes: (Element, Element) -> Bool) {
     /// Moves an element down to where both that are below it in the heap of `end` elements come before it.
     func sink(_ place: Int, _ end: Int) {
