@@ -12,7 +12,7 @@ public struct AgentConfiguration: Sendable {
   public var memory: String?
   /// How long to wait for an owner to take up the session, in nanoseconds.
   public var patience: UInt64 = 2_000_000_000
-  /// How long to spin for an answer before sleeping, in nanoseconds. Not used where it can't help.
+  /// How long to spin for an answer before sleeping, in nanoseconds; longer where nobody rings, not at all where it can't help.
   public var spin: UInt64 = 50_000
 
   public init(isExample: Bool, memory: String? = nil) {
@@ -177,7 +177,7 @@ public struct Agent: ~Copyable {
     }
     doorbell.ringIfNeeded(&endpoint)
     do throws(RingError) {
-      for _ in 0..<64 {
+      for _ in 0..<256 {
         if try endpoint.consumer.receive(into: &reply), let response = response(to: request.id) { return response }
         spinHint()
       }
@@ -206,6 +206,7 @@ public struct Agent: ~Copyable {
   private mutating func awaitResponse(_ request: Request, start: UInt32) throws(AgentError) -> Response {
     let begin = monotonicNanoseconds()
     let limit = UInt64(request.timeout) &* 1_000_000 &+ Self.grace &+ Self.ownerTimeout
+    let spin = doorbell.spin(endpoint, atLeast: spin)
     var heartbeat = endpoint.peerHeartbeat
     var alive = begin
     var looks = 0
@@ -217,7 +218,7 @@ public struct Agent: ~Copyable {
         throw poisoned(error.reason, executed: .maybe)
       }
       looks &+= 1
-      if looks & 15 != 0 {
+      if looks & 63 != 0 {
         spinHint()
         continue
       }
@@ -234,7 +235,7 @@ public struct Agent: ~Copyable {
       if now &- begin >= spin {
         endpoint.beat()
         doorbell.sleep(&endpoint, atMost: Doorbell.backstop)
-        looks = 15  // one look for each sleep
+        looks = 63  // one look for each sleep
       }
     }
   }

@@ -23,21 +23,20 @@ extension Pump {
         idle = 0
         hasWorked = true
         maySpin = spinNanoseconds > 0
-        // Devices and heartbeats have their turn however busy the clients are.
-        if passes & 63 == 0, wait(atMost: 0) { break }
+        if passes & 63 == 0, serveOthers(now: monotonicNanoseconds()) { break }
         continue
       }
       idle &+= 1
       if maySpin {
-        // The clock is read once in 64 looks: it costs as much as they do.
-        if idle & 63 != 0 {
+        // The clock is read once in 256 looks: it costs as much as they do.
+        if idle & 255 != 0 {
           spinHint()
           continue
         }
         let now = monotonicNanoseconds()
-        if idle == 64 { idleSince = now }
+        if idle == 256 { idleSince = now }
         if now &- idleSince < spinNanoseconds {
-          if wait(atMost: 0) { break }
+          if serveOthers(now: now) { break }
           continue
         }
         maySpin = false
@@ -184,6 +183,7 @@ extension Pump {
       }
     }
     let now = monotonicNanoseconds()
+    lastTurn = now
     if now >= nextBeat { beat(now: now) }
     for index in 0..<uarts.count {
       uarts[index].advanceWrites(&clients)
@@ -193,6 +193,9 @@ extension Pump {
     }
     return stopped
   }
+
+  /// Without waiting, and not oftener than is of use: a system call is what a client waits for then. Returns as `wait`.
+  private mutating func serveOthers(now: UInt64) -> Bool { now &- lastTurn >= Self.turnInterval && wait(atMost: 0) }
 
   private mutating func serveDevice(_ index: Int, _ events: UInt32) {
     if events & lx_EPOLLIN != 0 { uarts[index].receive(&clients) }

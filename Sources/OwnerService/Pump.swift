@@ -13,6 +13,9 @@ struct Pump: ~Copyable {
   /// How often every channel's heartbeat word changes while this side lives (Spec 3 §4).
   static var heartbeatInterval: UInt64 { 200_000_000 }
 
+  /// While clients keep this side busy, devices and heartbeats have their turn this often, in nanoseconds.
+  static var turnInterval: UInt64 { 250_000 }
+
   /// With timed polls: after this time without a request every sleep takes `restInterval` at least, in nanoseconds.
   static var restAfter: UInt64 { 1_000_000_000 }
   static var restInterval: UInt64 { 2_000_000 }
@@ -29,6 +32,8 @@ struct Pump: ~Copyable {
   var nextReport: UInt64 = 0
   var suppressedReports = 0
   var nextBeat: UInt64 = 0
+  /// When devices had their turn last.
+  var lastTurn: UInt64 = 0
   /// When there was something to do last, as far as a sleep looked, and whether there was since.
   var lastWork: UInt64 = 0
   var hasWorked = false

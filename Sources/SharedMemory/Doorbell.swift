@@ -32,6 +32,13 @@ public enum Doorbell: Sendable {
     }
   }
 
+  /// How long to spin for the answer to what was asked, in nanoseconds: where nothing rings, until a peer that slept has looked
+  /// and answered. Else both would sleep in turn, each while the other one looks, and every request would take a poll interval.
+  public func spin(_ endpoint: borrowing Endpoint, atLeast standard: UInt64) -> UInt64 {
+    guard standard > 0, let interval = pollInterval(endpoint) else { return standard }
+    return max(standard, min(2 &* interval, 1_000_000))
+  }
+
   /// Wakes the peer if it sleeps and nobody rang yet. Call it after publishing, once for many messages.
   @inline(__always)
   public func ringIfNeeded(_ endpoint: inout Endpoint) {

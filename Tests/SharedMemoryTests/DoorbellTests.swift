@@ -56,6 +56,22 @@ struct DoorbellTests {
     done.wait()
   }
 
+  @Test("Who asked spins until a peer that polls has looked, unless it is not to spin; with a bell as long as it was told")
+  func spin() throws {
+    let path = temporaryMemory()
+    defer { unlink(path) }
+    let mapping = try Mapping(.file(path), size: 1 << 16)
+    let endpoint = Endpoint(mapping.region, layout: try ends(mapping), channel: 0, role: .borrower)
+    func spin(_ doorbell: Doorbell, _ standard: UInt64) -> UInt64 { doorbell.spin(endpoint, atLeast: standard) }
+    #expect(spin(.futex, 50_000) == 50_000)
+    #expect(spin(.poll(nanoseconds: 200_000), 50_000) == 400_000)
+    #expect(spin(.poll(nanoseconds: 10_000), 50_000) == 50_000)
+    // A second of spinning helps nobody.
+    #expect(spin(.poll(nanoseconds: 1_000_000_000), 50_000) == 1_000_000)
+    #expect(spin(.poll(nanoseconds: .max), 2_000_000) == 2_000_000)
+    #expect(spin(.poll(nanoseconds: 200_000), 0) == 0)
+  }
+
   @Test("A watch turns changes of a futex doorbell into an event, and ends when told")
   func watch() throws {
     let path = temporaryMemory()
