@@ -40,6 +40,11 @@ This is guest2. It has no uart2. Try:
 """}
 
 
+# For both ends of a link in one guest of virt, whose UIO device has an interrupt that no device makes: a store into the interrupt
+# controller does. Interrupt 232 is bit 8 of GICD_ISPENDR7 (GICv2 architecture, 4.3.7).
+BELL = '/ {{ guestbroker {{ links {{ {} {{ doorbell = "uio"; doorbell-write = <0x21c 0x100>; }}; }}; }}; }};'
+
+
 class Failed(Exception):
     pass
 
@@ -65,6 +70,9 @@ class Board:
         self.reserved = {"virt": "9010000.pl031", "virt-ivshmem": "9010000.pl031", "vexpress-a9": "1000b000.uart"}.get(name)
         self.kernel_root = f"{TOP}/.build-guests/{self.arch}/linux"
         self.kernel = first(f"{self.kernel_root}/boot", "vmlinuz-")
+        # The driver that makes the region a UIO device, where `check` could build it.
+        self.uio = f"{TOP}/.build-guests/{self.arch}/uio/uio_pdrv_genirq.ko"
+        self.has_uio = name == "virt" and os.path.exists(self.uio)
         with open(self.shared, "wb") as file:
             file.truncate(16 * MIB)
         self.make_trees()
@@ -86,6 +94,8 @@ class Board:
         if self.name.startswith("virt"):
             if self.name == "virt-ivshmem":
                 words += " vfio"
+            if self.has_uio:
+                words += " uio"
             line = self.virt() + common + ["-append", f"console=ttyAMA0 numa=off {words}"]
             if guest == 1:
                 line += uart + ["-device", "pci-serial,addr=5,chardev=uart2"]
@@ -132,7 +142,8 @@ class Board:
         for target, parts, more in [
                 ("guest1", owner, ""), ("guest2", borrower, ""),
                 ("reserved", owner, '&uart2 { status = "reserved"; };'),
-                ("missing", owner, "/ { guestbroker { exports { uart2 { device = <0x7777>; }; }; }; };")]:
+                ("missing", owner, "/ { guestbroker { exports { uart2 { device = <0x7777>; }; }; }; };"),
+                ("bell1", owner, BELL.format("guest2")), ("bell2", borrower, BELL.format("guest1"))]:
             text = source + "".join(open(f"{HERE}/{part}").read() for part in parts) + more
             run("dtc", "-q", "-@", "-I", "dts", "-O", "dtb", "-o", f"{self.work}/{target}.dtb", "-", input=text)
 
@@ -146,12 +157,14 @@ class Board:
             for program in ["guestagent", "brokerd", "dt-partition", "guestprobe"]:
                 shutil.copy(f"{TOP}/.build-guest/{self.arch}/bin/{program}", f"{root}/bin/{program}")
             os.makedirs(f"{root}/modules")
-            if self.name == "virt-ivshmem":
-                for folder, _, files in os.walk(self.kernel_root):
-                    for name in files:
-                        if name.startswith("vfio"):
-                            shutil.copy(f"{folder}/{name}", f"{root}/modules/")
-            for tree in ["reserved", "missing"]:
+            wanted = r"vfio.*\.ko" if self.name == "virt-ivshmem" else r"uio\.ko" if self.has_uio else r"$"
+            for folder, _, files in os.walk(self.kernel_root):
+                for name in files:
+                    if re.fullmatch(wanted, name):
+                        shutil.copy(f"{folder}/{name}", f"{root}/modules/")
+            if self.has_uio:
+                shutil.copy(self.uio, f"{root}/modules/")
+            for tree in ["reserved", "missing", "bell1", "bell2"]:
                 shutil.copy(f"{self.work}/{tree}.dtb", f"{root}/trees/")
             shutil.copy(f"{self.work}/guest{guest}.dtb", f"{root}/trees/guest.dtb")
             shutil.copy(f"{self.work}/guest{3 - guest}.dtb", f"{root}/trees/other.dtb")
@@ -397,6 +410,22 @@ def latency(board, one, two):
         *numbers[:2], numbers[1] / max(1, numbers[0]), *numbers[2:], numbers[3] / max(1, numbers[2])))
 
 
+def interrupts(one):
+    """Both ends of the link in guest1, by the interrupt of the region's UIO device."""
+    one.expect("ls /sys/class/uio/uio0/maps", 0, "map1")
+    one.send("brokerd --owner guest1 --device-tree /trees/bell1.dtb >/tmp/bell 2>&1 &")
+    one.expect("for i in $(seq 100); do grep serves /tmp/bell && break; sleep 0.1; done; cat /tmp/bell", 0, "serves uart2 on")
+    check("polling" not in one.run("cat /tmp/bell")[1], "brokerd polls", "interrupts")
+    count = "sed -n 's/^ *[0-9]*: *\\([0-9]*\\).*Edge *guestbroker$/\\1/p' /proc/interrupts"
+    before = int(one.expect(count, 0, r"^\d+$"))
+    answer = one.expect("guestagent ping --count 50 --interval 20ms --json --device-tree /trees/bell2.dtb", 0, "p50_ns", 60)
+    made = int(one.expect(count, 0, r"^\d+$")) - before
+    check(made >= 50, f"{made} interrupts", "at least one for each of 50 requests")
+    one.expect("kill $(pidof brokerd); while pidof brokerd; do sleep 0.1; done", 0, "")
+    passed(f"the interrupt of a UIO device came {made} times for 50 pings to an owner that slept: "
+           f"p50 {int(re.search(r'p50_ns.:([0-9]+)', answer)[1]) / 1000:.0f} µs")
+
+
 def tour(board, one, two, wire):
     """Each step on two guests that are up."""
     def agent(words):
@@ -409,7 +438,12 @@ def tour(board, one, two, wire):
     two.expect(agent("uart write uart2 hello"), 69, "is brokerd running there")
     passed("an export of a reserved or missing device, and an owner that doesn't run, are named")
 
+    if board.has_uio:
+        interrupts(one)
     one.serve()
+    if board.has_uio:
+        one.expect("cat /proc/$(pidof brokerd)/maps", 0, "/dev/uio0")
+        passed("brokerd has the region from UIO")
     two.expect(agent("list"), 0, r"uart2 +uart +guest1 +rw +g1g2 +up")
     two.expect(agent("uart write uart9 x"), 68, "guest1 exports no such peripheral")
     text = two.expect(agent("uart write uart2 hello"), 0, "uart2: 5 bytes sent by guest1")
