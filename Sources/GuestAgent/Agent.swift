@@ -40,6 +40,8 @@ public struct Agent: ~Copyable {
   private let identity: LinkIdentity
   private let patience: UInt64
   private let spin: UInt64
+  /// How often to look for an answer before the clock is read for the first time: that may be a system call.
+  private let looks: Int
   private var frame: MessageBuffer
   /// The last answer, header and data.
   var reply: MessageBuffer
@@ -71,6 +73,7 @@ public struct Agent: ~Copyable {
     identity = LinkIdentity(opened.layout, protocolVersion: protocolVersion)
     patience = configuration.patience
     spin = opened.doorbell.spinningHelps ? configuration.spin : 0
+    looks = spin > 0 ? 1024 : 1
     frame = MessageBuffer(capacity: min(endpoint.producer.maximumMessageSize, Request.size + maximumData))
     reply = MessageBuffer(capacity: min(endpoint.consumer.maximumMessageSize, Response.size + maximumData))
     endpoint.bell = doorbell.bell
@@ -177,7 +180,7 @@ public struct Agent: ~Copyable {
     }
     doorbell.ringIfNeeded(&endpoint)
     do throws(RingError) {
-      for _ in 0..<256 {
+      for _ in 0..<looks {
         if try endpoint.consumer.receive(into: &reply), let response = response(to: request.id) { return response }
         spinHint()
       }

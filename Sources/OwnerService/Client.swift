@@ -23,7 +23,9 @@ struct Client: ~Copyable {
   let grants: [UInt8]
 
   var slots: FixedArray<Slot>
-  private var freeSlots: [Int]
+  /// A bit for each slot that is free, and how many are not.
+  private var free: UInt32 = 1 << UInt32(slotCount) - 1
+  private var underWay = 0
   private var response: MessageBuffer
   private let maximumResponse: Int
 
@@ -42,7 +44,6 @@ struct Client: ~Copyable {
     response = MessageBuffer(capacity: size)
     let requestSize = min(endpoint.consumer.maximumMessageSize, Request.size + maximumData)
     slots = FixedArray(count: Self.slotCount) { _ in Slot(capacity: requestSize) }
-    freeSlots = Array(0..<Self.slotCount)
   }
 
   /// Data that fits into one response.
@@ -55,7 +56,7 @@ struct Client: ~Copyable {
   var longestSleep: UInt64 {
     if endpoint.needsHandshake { return 0 }
     // With all slots taken, what frees one is an event of a device.
-    guard endpoint.isEstablished, endpoint.consumer.isReady, !freeSlots.isEmpty else { return .max }
+    guard endpoint.isEstablished, endpoint.consumer.isReady, free != 0 else { return .max }
     return isStalled ? 1_000_000 : 0
   }
 
@@ -65,11 +66,11 @@ struct Client: ~Copyable {
   /// - Throws: What to poison the link with.
   @inline(__always)
   mutating func takeRequest() throws(PoisonReason) -> Int? {
-    guard let slot = freeSlots.last, endpoint.consumer.isReady else { return nil }
+    guard free != 0, endpoint.consumer.isReady else { return nil }
+    let slot = free.trailingZeroBitCount
     do throws(RingError) {
       // One response for each request under way and one for this.
-      let reserved = Self.slotCount - freeSlots.count + 1
-      isStalled = !(try endpoint.producer.hasRoom(for: reserved, of: maximumResponse))
+      isStalled = !(try endpoint.producer.hasRoom(for: underWay + 1, of: maximumResponse))
       if isStalled { return nil }
       guard try endpoint.consumer.receive(into: &slots[slot].message) else { return nil }
     } catch {
@@ -79,7 +80,8 @@ struct Client: ~Copyable {
     // A sender that gave up meanwhile told its user that this will not happen (Spec 3 §6).
     guard endpoint.isStillWanted() else { return nil }
     slots[slot].begin(request)
-    freeSlots.removeLast()
+    free &= ~(1 &<< UInt32(truncatingIfNeeded: slot))
+    underWay += 1
     return slot
   }
 
@@ -107,7 +109,9 @@ struct Client: ~Copyable {
 
   /// Answers the request in `slot` with its own data, as much of it as an answer can have.
   mutating func echo(_ slot: Int) {
-    let count = slots[slot].putData(into: &response, limit: maximumResponseData)
+    // The request itself, whose header is as long as a response's.
+    response.take(slots[slot].message)
+    let count = response.count - Response.size
     send(Response(id: slots[slot].request.id, count: UInt32(truncatingIfNeeded: count)), data: count, slot)
   }
 
@@ -117,7 +121,7 @@ struct Client: ~Copyable {
     var storage = response.storage
     head.encode(into: &storage)
     response.count = Response.size + data
-    freeSlots.append(slot)
+    drop(slot)
     do throws(RingError) {
       // Room was reserved when the request was taken, so that false can't be.
       _ = try endpoint.producer.send(response)
@@ -131,7 +135,10 @@ struct Client: ~Copyable {
   mutating func ring() { doorbell.ring(&endpoint) }
 
   /// Forgets the request in `slot`: nobody waits for its answer any more.
-  mutating func drop(_ slot: Int) { freeSlots.append(slot) }
+  mutating func drop(_ slot: Int) {
+    free |= 1 &<< UInt32(truncatingIfNeeded: slot)
+    underWay -= 1
+  }
 }
 
 /// A request that was taken, its data, and how far it has come.
@@ -166,13 +173,6 @@ struct Slot: ~Copyable {
 
   /// Bytes of data behind the request's header.
   var dataCount: Int { message.count - Request.size }
-
-  /// Puts the data, at most `limit` bytes of it, where a response has its own. Returns how much.
-  func putData(into response: inout MessageBuffer, limit: Int) -> Int {
-    let count = min(dataCount, limit)
-    response.put(message.bytes.extracting(Request.size..<Request.size + count), at: Response.size)
-    return count
-  }
 
   /// The data behind the request's header, at most `limit` bytes of it.
   func copyData(limit: Int) -> [UInt8] {

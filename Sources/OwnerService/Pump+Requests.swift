@@ -19,7 +19,7 @@ extension Pump {
     }
   }
 
-  @inline(never)
+  @_optimize(speed) @inline(never)
   private mutating func answerBroker(_ request: Request, _ slot: Int, of index: Int) {
     guard let operation = BrokerOperation(rawValue: request.operation) else {
       return clients[index].answer(slot, .notSupported, executed: .no)

@@ -6,6 +6,7 @@ import SharedMemory
 
 extension Pump {
   /// Serves until `stop` is readable, then answers what is under way with ECANCELED and closes its sessions.
+  @_optimize(speed)
   mutating func run(until stop: Int32) throws(ServiceError) {
     guard lx_epoll_set(wakeUps.epoll.number, stop, lx_EPOLLIN, Tag.stop, 0) == 0 else { throw .system(.last) }
     defer { _ = lx_epoll_remove(wakeUps.epoll.number, stop) }
@@ -28,13 +29,13 @@ extension Pump {
       }
       idle &+= 1
       if maySpin {
-        // The clock is read once in 256 looks: it costs as much as they do.
-        if idle & 255 != 0 {
+        // The clock is read once in 1024 looks: it may be a system call.
+        if idle & 1023 != 0 {
           spinHint()
           continue
         }
         let now = monotonicNanoseconds()
-        if idle == 256 { idleSince = now }
+        if idle == 1024 { idleSince = now }
         if now &- idleSince < spinNanoseconds {
           if serveOthers(now: now) { break }
           continue

@@ -45,13 +45,13 @@ public struct Consumer: ~Copyable {
     credit.storeReleasing(start)
   }
 
-  /// Whether something is to be received, be it a message or a violation.
+  /// Whether something is to be received, be it a message or a violation. A look, which orders nothing.
   public var isReady: Bool {
     let tag = UInt32(truncatingIfNeeded: header &>> UInt64(shift)) & 15
     if tag != Line.nothing, tag != Line.skip { return true }
     let isOver = tag == Line.skip || shift == 32
     let at = isOver ? line &+ 8 : line
-    let found = lines[at].header.loadAcquiring()
+    let found = lines[at].header.load()
     if found & 15 == lines.lap(of: at) { return found &>> (isOver ? 4 : shift) & 15 != Line.nothing }
     guard isOver || shift == 4 else { return true }
     return found != 0 && found & 15 != (lines.lap(of: at) &- 1) & 15
@@ -69,7 +69,7 @@ public struct Consumer: ~Copyable {
   /// - Ordering: acquires the header of the message's first line (SP-1); releases the credit word (SP-2).
   /// - Concurrency: the single consumer.
   /// - Complexity: O(size). No allocation, no lock, no system call.
-  @inlinable
+  @inlinable @_optimize(speed)
   public mutating func receive(into message: inout MessageBuffer) throws(RingError) -> Bool {
     var tag = UInt32(truncatingIfNeeded: header &>> UInt64(shift)) & 15
     if tag &- 1 >= 8 {
@@ -132,7 +132,7 @@ public struct Consumer: ~Copyable {
   }
 
   /// As `receive`, for whatever isn't a message of one slot; its first tag is in `header`.
-  @usableFromInline
+  @usableFromInline @_optimize(speed)
   mutating func receiveSlots(into message: inout MessageBuffer) throws(RingError) -> Bool {
     let tags = UInt32(truncatingIfNeeded: header &>> UInt64(shift))
     let more = UInt32(truncatingIfNeeded: (tags ^ Line.allMore).trailingZeroBitCount) / 4

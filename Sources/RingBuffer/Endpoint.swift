@@ -162,15 +162,16 @@ public struct Endpoint: ~Copyable {
   ///   that restarts all the time can't keep this side busy.
   @inline(__always)
   public mutating func refresh() -> Event {
-    let theirs = peer.session.loadAcquiring()  // SP-4
-    let theirAcknowledged = peer.acknowledged.loadAcquiring()  // SP-5
-    if theirs == acknowledged, (theirAcknowledged == session) == isEstablished { return .none }
-    return handshake(theirs, theirAcknowledged)
+    // Nothing follows from words that are as they were: they need not be acquired, which costs a barrier on armv7.
+    if peer.session.load() == acknowledged, (peer.acknowledged.load() == session) == isEstablished { return .none }
+    return handshake()
   }
 
   @inline(never)
-  private mutating func handshake(_ theirs: UInt32, _ theirAcknowledged: UInt32) -> Event {
+  private mutating func handshake() -> Event {
     guard session != 0 else { return .none }
+    let theirs = peer.session.loadAcquiring()  // SP-4
+    let theirAcknowledged = peer.acknowledged.loadAcquiring()  // SP-5
     if theirs != acknowledged {
       let wasEstablished = isEstablished
       if acknowledged != 0 {
@@ -313,11 +314,11 @@ public struct Endpoint: ~Copyable {
   @inline(__always)
   public var needsAttention: Bool { isEstablished && consumer.isReady || needsHandshake }
 
-  /// Whether there is a handshake step to take.
+  /// Whether there is a handshake step to take. A look, which orders nothing: `refresh` takes the step.
   public var needsHandshake: Bool {
-    let theirs = peer.session.loadAcquiring()
+    let theirs = peer.session.load()
     if theirs != acknowledged { return theirs != 0 && theirs != banned || isEstablished }
-    return acknowledged != 0 && (peer.acknowledged.loadAcquiring() == session) != isEstablished
+    return acknowledged != 0 && (peer.acknowledged.load() == session) != isEstablished
   }
 
   /// After publishing: whether the peer sleeps and hasn't been rung for this sleep yet. If so the doorbell word has been

@@ -100,7 +100,7 @@ public struct Producer: ~Copyable {
   ///
   /// When a next message as long as this one would not fit into the line, it leaves the rest of that to nobody, so that
   /// one line has the next one whole. A message of several lines has no line of its own to gain.
-  @inlinable
+  @inlinable @_optimize(speed)
   public mutating func send(_ message: borrowing MessageBuffer) throws(RingError) -> Bool {
     let size = message.used
     guard UInt(bitPattern: size) &- 1 < 8, !isAppending else { return try sendSlots(message) }
@@ -122,7 +122,7 @@ public struct Producer: ~Copyable {
   }
 
   /// As `send`, for whatever isn't a message of one slot.
-  @usableFromInline
+  @usableFromInline @_optimize(speed)
   mutating func sendSlots(_ message: borrowing MessageBuffer) throws(RingError) -> Bool {
     let size = message.used
     let tags = Self.tagBits(size)
