@@ -242,28 +242,7 @@ private struct StructureReader {
       let order = compare(span, names[place(a)], names[place(b)])
       return order < 0 || order == 0 && a < b
     }
-    // A heap sort: the library's own takes 5 KB of a guest's program.
-    func sink(_ start: Int, below end: Int) {
-      var root = start
-      while 2 * root + 1 < end {
-        var child = 2 * root + 1
-        if child + 1 < end, isBefore(keys[child], keys[child + 1]) { child += 1 }
-        if !isBefore(keys[root], keys[child]) { return }
-        keys.swapAt(root, child)
-        root = child
-      }
-    }
-    var root = keys.count / 2
-    while root > 0 {
-      root -= 1
-      sink(root, below: keys.count)
-    }
-    var end = keys.count
-    while end > 1 {
-      end -= 1
-      keys.swapAt(0, end)
-      sink(0, below: end)
-    }
+    keys.heapSort(by: isBefore)
     var index = 1
     while index < keys.count {
       if keys[index] >> 32 == keys[index - 1] >> 32, same(span, names[place(keys[index])], names[place(keys[index - 1])]) {
