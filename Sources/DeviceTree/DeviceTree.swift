@@ -157,7 +157,7 @@ public indirect enum DeviceTreeError: Error, Equatable, Sendable {
     func inside(_ path: String) -> String { path.utf8.isEmpty ? "" : " in \(path)" }
     func at(_ offset: Int?) -> String {
       guard let offset else { return "" }
-      return " at offset 0x\(String(offset, radix: 16))"
+      return " at offset \(hexadecimal(offset))"
     }
     return switch self {
     case .unreadable(let errno): "cannot be read: \(errno.text)"
@@ -167,8 +167,8 @@ public indirect enum DeviceTreeError: Error, Equatable, Sendable {
     case .overlay:
       "is an overlay, not a whole tree: apply it to its base with fdtoverlay (-i BASE.dtb -o WHOLE.dtb OVERLAY.dtbo) and give what comes out"
     case .truncated(let offset, let path):
-      "is truncated\(inside(path)): what offset 0x\(String(offset, radix: 16)) refers to is missing"
-    case .overlap(let offset): "is damaged: the block that offset 0x\(String(offset, radix: 16)) names lies over another one"
+      "is truncated\(inside(path)): what offset \(hexadecimal(offset)) refers to is missing"
+    case .overlap(let offset): "is damaged: the block that offset \(hexadecimal(offset)) names lies over another one"
     case .badToken(let token, let offset, let path): "is damaged\(inside(path)): unexpected token \(token)\(at(offset))"
     case .badString(let offset, let path):
       "is damaged\(inside(path)): the name\(at(offset)) is outside its block, not terminated, too long or not printable"

@@ -27,7 +27,7 @@ public enum InterruptError: Error, Sendable {
     switch self {
     case .noParent(let node): "\(node): has interrupts, but nothing says where they go: an interrupt-parent is missing"
     case .dangling(let node, let property, let phandle):
-      "\(node): \(property) refers to phandle 0x\(String(phandle, radix: 16)), which no node has"
+      "\(node): \(property) refers to phandle \(hexadecimal(phandle)), which no node has"
     case .noCells(let node, let controller):
       "\(node): its interrupts go to \(controller), whose #interrupt-cells is missing or is no number from 1 to 64"
     case .badLength(let node, let property): "\(node): \(property) is not made of whole entries"

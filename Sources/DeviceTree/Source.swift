@@ -39,7 +39,7 @@ extension Draft {
     }
     writer.line("/dts-v1/;")
     for range in reservations {
-      writer.line("/memreserve/ 0x\(String(range.address, radix: 16)) 0x\(String(range.size, radix: 16));")
+      writer.line("/memreserve/ \(hexadecimal(range.address)) \(hexadecimal(range.size));")
     }
     writer.line("")
     try writer.write(self, name: "/", path: "", addressCells: 2, sizeCells: 1, isLast: true)
@@ -404,5 +404,5 @@ private func escaped(_ text: String) -> String {
 private func hex(_ byte: UInt8) -> String { byte < 16 ? "0\(String(byte, radix: 16))" : String(byte, radix: 16) }
 
 private func number(_ cell: UInt32, _ decimal: Bool) -> String {
-  decimal && cell < 1 << 31 || cell < 10 ? String(cell) : "0x\(String(cell, radix: 16))"
+  decimal && cell < 1 << 31 || cell < 10 ? String(cell) : hexadecimal(cell)
 }

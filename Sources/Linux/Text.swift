@@ -98,6 +98,23 @@ public func listed(_ names: [String]) -> String {
   return "\(Array(names.dropLast()).joined(by: ", ")) and \(last)"
 }
 
+/// "0x8f000000"
+public func hexadecimal(_ number: some BinaryInteger) -> String { "0x\(digits(UInt64(truncatingIfNeeded: number), base: 16))" }
+
+/// The library's own is three times as large in a guest's program.
+private func digits(_ number: UInt64, base: UInt64) -> String {
+  var digits = [UInt8](repeating: 0, count: 20)
+  var first = digits.count
+  var rest = number
+  repeat {
+    first -= 1
+    let digit = UInt8(truncatingIfNeeded: rest % base)
+    digits[first] = digit < 10 ? 0x30 + digit : 0x57 + digit
+    rest /= base
+  } while rest > 0
+  return String(decoding: digits[first...], as: UTF8.self)
+}
+
 /// Prints a line on stdout, whole or not at all as far as the kernel allows.
 public func printLine(_ text: String) { writeLine(text, to: 1) }
 
@@ -135,10 +152,13 @@ extension DefaultStringInterpolation {
   public mutating func appendInterpolation(_ text: String) { write(text) }
 
   @inline(never)
-  public mutating func appendInterpolation(_ number: Int) { write(String(number)) }
+  public mutating func appendInterpolation(_ number: Int) {
+    if number < 0 { write("-") }
+    appendInterpolation(UInt64(number.magnitude))
+  }
 
   @inline(never)
-  public mutating func appendInterpolation(_ number: UInt64) { write(String(number)) }
+  public mutating func appendInterpolation(_ number: UInt64) { write(digits(number, base: 10)) }
 
   @inline(__always)
   public mutating func appendInterpolation(_ number: UInt32) { appendInterpolation(UInt64(number)) }

@@ -22,7 +22,7 @@ public indirect enum MemorySource: Sendable {
   public var text: String {
     switch self {
     case .file(let path), .ownFile(let path): path
-    case .physical(let address): "/dev/mem at 0x\(String(address, radix: 16))"
+    case .physical(let address): "/dev/mem at \(hexadecimal(address))"
     case .uio(let path): path
     case .ivshmem(let device): device.path
     case .vfio(let address): "PCI device \(address) through vfio-pci"
@@ -85,7 +85,7 @@ public indirect enum MappingError: Error, Sendable {
     case .otherUIO(let path):
       "the first memory of \(path) is not what the reg of its node says; is the device tree the running one?"
     case .noRegister(let path, let offset):
-      "\(path) has no register at 0x\(String(offset, radix: 16)) of a second memory; mend doorbell-write, or the reg of its node"
+      "\(path) has no register at \(hexadecimal(offset)) of a second memory; mend doorbell-write, or the reg of its node"
     case .noInterrupt(let source, let errno):
       "\(source.text): its interrupt can't be had: \(errno.text); is it an ivshmem-doorbell with vectors?"
     case .otherAttribute(let source, let found, let wanted):

@@ -57,7 +57,7 @@ private func checkBlocks(_ region: Manifest.Region, _ survey: Survey, _ report: 
     guard isLarge, (host ^ region.range.address) & 0x1f_ffff != 0 else { return }
     report.add(
       .blockAlignment, survey, region.node,
-      "the host address 0x\(String(host, radix: 16)) and the guest address 0x\(String(region.range.address, radix: 16)) differ in their lower 21 bits",
+      "the host address \(hexadecimal(host)) and the guest address \(hexadecimal(region.range.address)) differ in their lower 21 bits",
       "move one of them by less than 2 MiB")
     return
   }
@@ -65,7 +65,7 @@ private func checkBlocks(_ region: Manifest.Region, _ survey: Survey, _ report: 
   if region.range.address & ((1 << UInt64(order)) - 1) != 0 {
     report.add(
       .blockAlignment, survey, region.node,
-      "the guest address 0x\(String(region.range.address, radix: 16)) is not aligned to 2^\(order) bytes, as its memory is",
+      "the guest address \(hexadecimal(region.range.address)) is not aligned to 2^\(order) bytes, as its memory is",
       "move it to a multiple of 0x\(String(UInt64(1) << UInt64(order), radix: 16))")
   }
 }
@@ -254,13 +254,13 @@ private func checkPools(_ guests: [Guest], _ report: Report) {
       if first.region.range.size != region.range.size {
         report.add(
           .sharedMemory, region.survey, region.node,
-          "memory \"\(name)\" has 0x\(String(region.range.size, radix: 16)) bytes for \(guest.name), and 0x\(String(first.region.range.size, radix: 16)) for \(first.guest) (\(there))",
+          "memory \"\(name)\" has \(hexadecimal(region.range.size)) bytes for \(guest.name), and \(hexadecimal(first.region.range.size)) for \(first.guest) (\(there))",
           "give both the same size")
       }
       if let a = first.region.host, let b = region.host, a != b {
         report.add(
           .sharedMemory, region.survey, region.node,
-          "memory \"\(name)\" is at 0x\(String(b, radix: 16)) on the board for \(guest.name), and at 0x\(String(a, radix: 16)) for \(first.guest) (\(there))",
+          "memory \"\(name)\" is at \(hexadecimal(b)) on the board for \(guest.name), and at \(hexadecimal(a)) for \(first.guest) (\(there))",
           "give both the same host address")
       }
       let roles = [first.region, region].map { $0.survey.nodes[$0.node].property("role")?.string ?? "borrower" }
@@ -310,7 +310,7 @@ private func checkSharedMemory(_ a: Guest, _ b: Guest, _ report: Report) {
     } else if x.address - here.range.address != y.address - there.range.address {
       report.add(
         .sharedMemory, b.survey, end.node,
-        "link \"\(link.name)\" begins 0x\(String(y.address - there.range.address, radix: 16)) bytes into shared memory \"\(name)\" for \(b.name), and 0x\(String(x.address - here.range.address, radix: 16)) for \(a.name) (\(report.place(a.survey, link.node)))",
+        "link \"\(link.name)\" begins \(hexadecimal(y.address - there.range.address)) bytes into shared memory \"\(name)\" for \(b.name), and \(hexadecimal(x.address - here.range.address)) for \(a.name) (\(report.place(a.survey, link.node)))",
         "move one end's reg, so that both begin at the same byte")
     }
   }

@@ -17,7 +17,7 @@ func checkReferences(_ guests: [Guest], _ report: Report) {
         guard let target = reference.target.map({ survey.place(of: $0) }) else {
           report.add(
             .danglingPhandle, survey, node,
-            "\(reference.property) refers to phandle 0x\(String(reference.phandle, radix: 16)), which no node of this tree has",
+            "\(reference.property) refers to phandle \(hexadecimal(reference.phandle)), which no node of this tree has",
             "drop the reference, or keep its target with status = \"reserved\"")
           continue
         }

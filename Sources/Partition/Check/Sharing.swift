@@ -79,7 +79,7 @@ private func checkEnds(_ a: Guest, _ one: Guest.LinkEnd, _ b: Guest, _ two: Gues
   }
   if let x = one.range, let y = two.range, x.size != y.size {
     differ(
-      .linkSize, "the region's size", "0x\(String(y.size, radix: 16))", "0x\(String(x.size, radix: 16))",
+      .linkSize, "the region's size", hexadecimal(y.size), hexadecimal(x.size),
       "give both regions the size that the hypervisor shares", report)
   }
   if one.channels != two.channels {
@@ -137,7 +137,7 @@ private func checkI2C(_ guest: Guest, _ report: Report) {
     for index in survey.children(offer.node).prefix(Partition.maximumElements) where survey.nodes[index].isOkay {
       let node = survey.nodes[index]
       guard let address = node.property("reg")?.cells?.first else { continue }
-      let text = "0x\(String(address, radix: 16))"
+      let text = hexadecimal(address)
       guard (0x08...0x77).contains(address) else {
         report.add(
           .i2cAddress, survey, index, "\(text) is no address of a device on an I2C bus",

@@ -343,7 +343,7 @@ extension AddressRange {
 
   func overlaps(_ other: AddressRange) -> Bool { address < other.end && other.address < end }
 
-  var text: String { "0x\(String(address, radix: 16))-0x\(String(size == 0 ? address : end - 1, radix: 16))" }
+  var text: String { "\(hexadecimal(address))-\(hexadecimal(size == 0 ? address : end - 1))" }
 }
 
 /// Ranges that can be asked for one that overlaps another, in logarithmic time.

@@ -479,6 +479,3 @@ extension AddressRange {
     other.address >= address && other.address - address < size && other.size <= size - (other.address - address)
   }
 }
-
-/// "0x8f000000"
-public func hexadecimal(_ value: UInt64) -> String { "0x\(String(value, radix: 16))" }
