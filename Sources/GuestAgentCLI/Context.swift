@@ -5,7 +5,6 @@ import Partition
 /// The options that every command has.
 struct CommonOptions {
   let deviceTree: String?
-  let guest: String
   let memory: [Assignment]
   /// How long to wait for an owner, in nanoseconds.
   let patience: UInt64
@@ -14,7 +13,6 @@ struct CommonOptions {
   /// Takes them out of `arguments`.
   init(_ arguments: inout Arguments) throws(Failure) {
     deviceTree = try arguments.options("--device-tree", "-t").last
-    guest = try arguments.options("--guest", "-g").last ?? "guest2"
     var memory: [Assignment] = []
     for text in try arguments.options("--memory") {
       guard let assignment = Assignment(text) else {
@@ -41,7 +39,8 @@ final class Context {
     let partition: Partition
     let source: TreeSource
     do throws(LoadError) {
-      (partition, source) = try Partition.load(deviceTree: options.deviceTree, builtInGuest: options.guest, withExports: false)
+      (partition, source) = try Partition.load(
+        deviceTree: options.deviceTree, builtInGuest: "guest2", example: { _ in builtInBorrower }, withExports: false)
     } catch {
       throw Failure(error.text, error.exitCode)
     }

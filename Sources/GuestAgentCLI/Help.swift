@@ -2,7 +2,6 @@ import Linux
 
 private let commonOptions = """
     -t, --device-tree PATH  a .dtb file or a /proc/device-tree directory, instead of this machine's tree
-    -g, --guest GUEST       which guest of the built-in example to be (default guest2)
         --memory LINK=PATH  where a link's shared region is, instead of at the tree's address
         --wait DURATION     how long to wait for the owner to be there (default 2s)
         --json              one JSON object a line instead of text

@@ -42,6 +42,14 @@ public indirect enum LoadError: Error, Sendable {
   }
 }
 
+/// A guest's tree of the built-in example.
+public func builtInTree(_ guest: String) -> [UInt8]? {
+  sameText(guest, "guest1") ? builtInGuest1 : sameText(guest, "guest2") ? builtInBorrower : nil
+}
+
+/// The tree of the built-in example's guest2.
+public var builtInBorrower: [UInt8] { builtInGuest2 }
+
 extension Partition {
   /// Finds this guest's partition: in the tree that the user named; else in this machine's own tree, if that has a
   /// guestbroker node; else in the built-in example.
@@ -49,22 +57,17 @@ extension Partition {
   /// - Parameters:
   ///   - deviceTree: A blob or a directory; nil to look around.
   ///   - builtInGuest: Whose side of the example to take.
+  ///   - example: That side's tree; nil for a guest that the example doesn't have. A program for a guest has only those trees in
+  ///     it that it names.
   ///   - withExports: As `init` has it.
   ///   - running: Where this machine's own tree may be.
   public static func load(
-    deviceTree: String?, builtInGuest: String, withExports: Bool = true,
+    deviceTree: String?, builtInGuest: String, example: (String) -> [UInt8]? = builtInTree, withExports: Bool = true,
     running: [String] = ["/proc/device-tree", "/sys/firmware/fdt"]
   ) throws(LoadError) -> (Partition, TreeSource) {
     if let deviceTree { return (try read(deviceTree, withExports), .given(deviceTree)) }
     for path in running where hasGuestNode(path) { return (try read(path, withExports), .running(path)) }
-    let blob: [UInt8]
-    if sameText(builtInGuest, "guest1") {
-      blob = builtInGuest1
-    } else if sameText(builtInGuest, "guest2") {
-      blob = builtInGuest2
-    } else {
-      throw .unknownGuest(builtInGuest)
-    }
+    guard let blob = example(builtInGuest) else { throw .unknownGuest(builtInGuest) }
     let partition = try parse(TreeSource.builtIn.text, withExports) { () throws(DeviceTreeError) in try DeviceTree(blob: blob) }
     return (partition, .builtIn)
   }
