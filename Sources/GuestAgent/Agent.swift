@@ -40,6 +40,9 @@ public struct Agent: ~Copyable {
   private let identity: LinkIdentity
   private let patience: UInt64
   private let spin: UInt64
+  /// How many requests more to spin for no longer than that, since a longer spin was in vain, and how many after the next one
+  /// that is: the owner's guest may need this very processor, or its device the time.
+  private var restraint = (now: 0, next: 1)
   /// How often to look for an answer before the clock is read for the first time: that may be a system call.
   private let looks: Int
   private var frame: MessageBuffer
@@ -209,14 +212,19 @@ public struct Agent: ~Copyable {
   private mutating func awaitResponse(_ request: Request, start: UInt32) throws(AgentError) -> Response {
     let begin = monotonicNanoseconds()
     let limit = UInt64(request.timeout) &* 1_000_000 &+ Self.grace &+ Self.ownerTimeout
-    let spin = doorbell.spin(endpoint, atLeast: spin)
+    var isLong = restraint.now == 0
+    let spin = isLong ? doorbell.spin(endpoint, atLeast: spin) : spin
+    if !isLong { restraint.now -= 1 }
     var heartbeat = endpoint.peerHeartbeat
     var alive = begin
     var looks = 0
     while true {
       do throws(RingError) {
         // What answers something else is dropped, and doesn't stop the clock.
-        if try endpoint.consumer.receive(into: &reply), let response = response(to: request.id) { return response }
+        if try endpoint.consumer.receive(into: &reply), let response = response(to: request.id) {
+          if isLong { restraint.next = 1 }
+          return response
+        }
       } catch {
         throw poisoned(error.reason, executed: .maybe)
       }
@@ -236,6 +244,8 @@ public struct Agent: ~Copyable {
       if wasInterrupted { throw giveUp(.system(.interrupted), start: start) }
       if now &- begin > limit { throw giveUp(.noAnswer(after: now &- begin), start: start) }
       if now &- begin >= spin {
+        if isLong { restraint = (restraint.next, min(64, 2 * restraint.next)) }
+        isLong = false
         endpoint.beat()
         doorbell.sleep(&endpoint, atMost: Doorbell.backstop)
         looks = 63  // one look for each sleep
