@@ -11,6 +11,8 @@ public struct FutexWatch: ~Copyable {
   private let thread: UInt
   /// Keeps the doorbell's memory.
   private let mapping: Mapping
+  /// The thread's own, so that it never writes to what took a closed one's number.
+  private let event: FileDescriptor
   private let context: UnsafeMutablePointer<Context>
 
   @safe
@@ -26,14 +28,15 @@ public struct FutexWatch: ~Copyable {
 
   /// - Parameters:
   ///   - doorbell: A word of `mapping`.
-  ///   - event: A non-blocking eventfd, written whenever `doorbell` has changed. It stays the caller's.
+  ///   - event: A non-blocking eventfd, written whenever `doorbell` has changed. It stays the caller's, to close at any time.
   public init(_ doorbell: SharedWord, of mapping: Mapping, event: Int32) throws(Errno) {
+    let event = FileDescriptor(owning: try check(dup(event)))
     let memory = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
     let phase = unsafe SharedRegion(base: memory, size: 64).word(at: 0)
     phase.store(0)
     let context = UnsafeMutablePointer<Context>.allocate(capacity: 1)
     unsafe context.initialize(
-      to: Context(doorbell: doorbell, initial: doorbell.load(), event: event, phase: phase, memory: memory))
+      to: Context(doorbell: doorbell, initial: doorbell.load(), event: event.number, phase: phase, memory: memory))
     var started: UInt = 0
     let body: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { raw in
       // SAFETY: the context that init passes below; deinit waits for this thread before it frees it.
@@ -48,6 +51,7 @@ public struct FutexWatch: ~Copyable {
     }
     thread = started
     self.mapping = mapping
+    self.event = event
     unsafe self.context = context
   }
 
