@@ -1,7 +1,7 @@
 // The only door to the operating system: glibc or musl, and the kernel's uAPI headers.
 //
 // Wrapped here is what Swift cannot import (variadics, errno, function-like macros) or what libcs type differently.
-// Everything else is called as it is. Header only, so that the same sources build for any guest.
+// Everything else is called as it is. Inline, so that the same sources build for any guest.
 #pragma once
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -87,6 +87,13 @@ static inline int lx_wait(pid_t process) {
     if (errno != EINTR) return -1;
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
+
+// ---- The heap of a guest's program: see heap.c ------------------------------------------------------------------------
+
+/// `size` bytes at a multiple of `alignment`, a power of two. Null and ENOMEM when there are none. Any thread.
+void *_Nullable lx_heap_take(size_t alignment, size_t size);
+/// Takes back what `lx_heap_take` gave, once; or null.
+void lx_heap_give(void *_Nullable memory);
 
 // ---- Processor -------------------------------------------------------------------------------------------------------
 
