@@ -9,7 +9,7 @@ struct BuiltInExampleTests {
   @Test(
     "It is what dtc makes of Examples/vexpress-a9", .enabled(if: hasCompiler, "needs dtc"),
     arguments: [
-      ("guest1", builtInGuest1), ("guest2", builtInGuest2),
+      ("guest1", builtInGuest1), ("guest2-carried", builtInGuest2),
     ])
   func isCompiled(name: String, blob: [UInt8]) throws {
     let compiled = try compile(exampleSource(name))
@@ -17,7 +17,8 @@ struct BuiltInExampleTests {
   }
 
   @Test(
-    "Its sources compile without a warning", .enabled(if: hasCompiler, "needs dtc"), arguments: ["system", "guest1", "guest2"])
+    "Its sources compile without a warning", .enabled(if: hasCompiler, "needs dtc"),
+    arguments: ["system", "guest1", "guest2", "guest2-carried"])
   func noWarnings(name: String) throws {
     #expect(try compile(exampleSource(name)).complaints == "")
   }
@@ -43,13 +44,21 @@ struct BuiltInExampleTests {
 
   @Test("guest2 has no uart2 of its own and imports guest1's")
   func borrower() throws {
-    let tree = try DeviceTree(blob: builtInGuest2)
-    let partition = try Partition(tree)
+    let partition = try Partition(try DeviceTree(blob: builtInGuest2))
     #expect(partition.guestName == "guest2")
     #expect(partition.exports.isEmpty)
     let imported = try #require(partition.imports.first)
     #expect(imported.name == "uart2" && imported.remoteName == "uart2" && imported.peripheralClass == .uart)
     #expect(partition.links[imported.link].peerName == "guest1" && partition.links[imported.link].role == .borrower)
+  }
+
+  @Test(
+    "guest2's kernel sees uart2 as reserved, and the agent needs no more of its tree than the programs carry",
+    .enabled(if: hasCompiler, "needs dtc"))
+  func whole() throws {
+    let tree = try DeviceTree(blob: Array(try compile(exampleSource("guest2")).blob))
+    let (whole, carried) = (try Partition(tree), try Partition(try DeviceTree(blob: builtInGuest2)))
+    #expect(String(describing: whole) == String(describing: carried))
     #expect(tree.node(at: "uart2")?.isOkay == false)
     #expect(tree.node(at: "uart1")?.isOkay == true)
     #expect(tree.node(at: "uart2")?.physicalRanges == [AddressRange(address: 0x1000_b000, size: 0x1000)])
