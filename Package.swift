@@ -40,7 +40,7 @@ let package = Package(
     module("DeviceTree", uses: ["Linux"]),
     module("Partition", uses: ["DeviceTree", "Linux"]),
     module("SharedMemory", uses: ["CLinux", "DeviceTree", "Linux", "Partition", "RingBuffer"]),
-    module("BrokerProtocol"),
+    module("BrokerProtocol", uses: ["Linux"]),
     module("GuestAgent", uses: ["BrokerProtocol", "Linux", "Partition", "RingBuffer", "SharedMemory"]),
     module("OwnerService", uses: ["BrokerProtocol", "CLinux", "Linux", "Partition", "RingBuffer", "SharedMemory"]),
     program(

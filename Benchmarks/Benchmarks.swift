@@ -10,40 +10,34 @@ import Linux
 @main
 struct Benchmarks {
   static func main() {
-    var arguments = Arguments(Array(processArguments().dropFirst()))
-    do throws(UsageError) {
-      if arguments.flag("--help", "-h") { return printLine(helpText) }
-      if let count = try arguments.value("--loop") {
-        let bytes = try arguments.value("--bytes") ?? "8"
-        guard let count = parseNumber(count), let size = parseNumber(bytes), (1...896).contains(size) else {
-          throw UsageError("--loop takes a count, --bytes 1 to 896")
-        }
-        return loop(count: Int(clamping: count), bytes: Int(size))
+    var arguments = Arguments(Array(processArguments().dropFirst()), of: "Benchmarks", manual: "swift run Benchmarks")
+    if arguments.flag("--help", "-h") { return printLine(helpText) }
+    if let count = arguments.value("--loop") {
+      let bytes = arguments.value("--bytes") ?? "8"
+      guard let count = parseNumber(count), let size = parseNumber(bytes), (1...896).contains(size) else {
+        arguments.fail("--loop takes a count, --bytes 1 to 896")
       }
-      let json = try arguments.value("--json")
-      let roundsText = try arguments.value("--rounds") ?? "400"
-      guard let rounds = parseNumber(roundsText), rounds > 0, rounds <= 100_000 else {
-        throw UsageError("--rounds \(roundsText) is no count of rounds")
-      }
-      let tree = try arguments.value("--tree")
-      let operands = try arguments.operands()
-      let isRing = operands.first.map { sameText($0, "ring") } ?? false
-      let isTree = operands.first.map { sameText($0, "devicetree") } ?? false
-      if tree != nil, !isTree { throw UsageError("--tree is for 'Benchmarks devicetree'") }
-      if let extra = operands.dropFirst(isRing || isTree ? 1 : 0).first { throw UsageError("unexpected argument '\(extra)'") }
-      #if DEBUG
-        runReleaseBuild(Array(processArguments().dropFirst()))
-      #endif
-      if isTree { return runDeviceTree(Int(rounds), tree, json) }
-      guard processorCount > 1 else {
-        printError("Benchmarks: two processors are needed, one to spin on each side; this machine offers one")
-        exitProcess(ExitCode.unavailable.rawValue)
-      }
-      if isRing { runRing(Int(rounds), json) } else { run(rounds: Int(rounds), json: json) }
-    } catch {
-      printError("Benchmarks: \(error.text)\nTry 'swift run Benchmarks --help'.")
-      exitProcess(ExitCode.usage.rawValue)
+      return loop(count: Int(clamping: count), bytes: Int(size))
     }
+    let json = arguments.value("--json")
+    let roundsText = arguments.value("--rounds") ?? "400"
+    guard let rounds = parseNumber(roundsText), rounds > 0, rounds <= 100_000 else {
+      arguments.fail("--rounds \(roundsText) is no count of rounds")
+    }
+    let tree = arguments.value("--tree")
+    let operands = arguments.operands()
+    let isRing = operands.first.map { sameText($0, "ring") } ?? false
+    let isTree = operands.first.map { sameText($0, "devicetree") } ?? false
+    if tree != nil, !isTree { arguments.fail("--tree is for 'Benchmarks devicetree'") }
+    if let extra = operands.dropFirst(isRing || isTree ? 1 : 0).first { arguments.fail("unexpected argument '\(extra)'") }
+    #if DEBUG
+      runReleaseBuild(Array(processArguments().dropFirst()))
+    #endif
+    if isTree { return runDeviceTree(Int(rounds), tree, json) }
+    guard processorCount > 1 else {
+      arguments.fail("two processors are needed, one to spin on each side; this machine offers one", .unavailable)
+    }
+    if isRing { runRing(Int(rounds), json) } else { run(rounds: Int(rounds), json: json) }
   }
 
   static let helpText = """

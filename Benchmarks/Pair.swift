@@ -165,7 +165,7 @@ final class Pair {
         let answer = try? uart.writeOnce(data.span.bytes, drain: true, timeout: 1000, via: &agent)
         if answer?.count != UInt32(bytes) { failures += 1 }
       }
-      guard failures == 0 else { throw UsageError("\(failures) writes failed") }
+      guard failures == 0 else { throw Failure("\(failures) writes failed", .software) }
       eventfd_write(arena.stop, 1)
       return time
     } catch {

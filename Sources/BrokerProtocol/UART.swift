@@ -1,3 +1,5 @@
+import Linux
+
 /// Operations of class `uart` (Spec 5).
 public enum UARTOperation: UInt8, Sendable {
   /// Data: the bytes. `argument0` bit 0: wait until they have left the transmitter. Returns in `count` how many the
@@ -103,16 +105,16 @@ public struct UARTSettings: Equatable, Sendable {
   ///
   /// - Returns: False when it is none of these; then nothing is changed.
   public mutating func apply(_ word: String) -> Bool {
-    if word.utf8.elementsEqual("noflow".utf8) {
+    if sameText(word, "noflow") {
       rtscts = false
       xonxoff = false
       return true
     }
-    if word.utf8.elementsEqual("rtscts".utf8) {
+    if sameText(word, "rtscts") {
       rtscts = true
       return true
     }
-    if word.utf8.elementsEqual("xonxoff".utf8) {
+    if sameText(word, "xonxoff") {
       xonxoff = true
       return true
     }

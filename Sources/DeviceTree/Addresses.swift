@@ -62,6 +62,7 @@ private struct CellTable {
   }
 
   /// The number in a column of an entry.
+  @inline(never)
   subscript(entry: Int, column: Int) -> UInt64 {
     let start = entry * (widths.0 + widths.1 + widths.2) + (column == 0 ? 0 : column == 1 ? widths.0 : widths.0 + widths.1)
     let width = column == 0 ? widths.0 : column == 1 ? widths.1 : widths.2

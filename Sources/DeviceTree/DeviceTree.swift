@@ -59,8 +59,8 @@ public final class DeviceTree: Sendable {
     bytes[Int(extent.start)..<Int(extent.start) + Int(extent.count)]
   }
 
-  func has(_ extent: Extent, _ text: String) -> Bool {
-    Int(extent.count) == text.utf8.count && slice(extent).elementsEqual(text.utf8)
+  func has(_ extent: Extent, _ text: [UInt8]) -> Bool {
+    slice(extent).elementsEqual(text)
   }
 }
 

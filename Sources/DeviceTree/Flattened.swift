@@ -333,6 +333,7 @@ private func compare(_ span: RawSpan, _ a: Extent, _ b: Extent) -> Int {
 }
 
 /// - Precondition: Four bytes there.
+@inline(never)
 func bigEndianWord(_ bytes: [UInt8], at offset: Int) -> UInt32 {
   var word: UInt32 = 0
   for byte in bytes[offset..<offset + 4] { word = word << 8 | UInt32(byte) }

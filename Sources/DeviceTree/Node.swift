@@ -29,9 +29,12 @@ public struct Node: Sendable {
   }
 
   @inline(never)
-  public func child(_ name: String) -> Node? { children.first { $0.hasName(name) } }
+  public func child(_ name: String) -> Node? {
+    let wanted = Array(name.utf8)
+    return children.first { $0.hasName(wanted) }
+  }
 
-  func hasName(_ wanted: String) -> Bool { tree.has(record.name, wanted) }
+  func hasName(_ wanted: [UInt8]) -> Bool { tree.has(record.name, wanted) }
   func hasName(prefix: String) -> Bool { tree.slice(record.name).starts(with: prefix.utf8) }
 
   public var propertyNames: [String] { records.map { String(decoding: tree.slice($0.name), as: UTF8.self) } }
@@ -48,7 +51,8 @@ public struct Node: Sendable {
   // Out of line, as the like of it: each is asked for at dozens of places, which a guest's program has to carry.
   @inline(never)
   public func property(_ name: String) -> Property? {
-    guard let found = records.first(where: { tree.has($0.name, name) }) else { return nil }
+    let wanted = Array(name.utf8)
+    guard let found = records.first(where: { tree.has($0.name, wanted) }) else { return nil }
     return Property(bytes: Array(tree.slice(found.value)))
   }
 

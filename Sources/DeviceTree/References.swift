@@ -96,7 +96,7 @@ extension Node {
   fileprivate var isOfNames: Bool {
     var node = self
     while let parent = node.parent {
-      if parent.parent == nil { return node.hasName("aliases") || node.hasName(prefix: "__") }
+      if parent.parent == nil { return sameText(node.name, "aliases") || node.hasName(prefix: "__") }
       node = parent
     }
     return false

@@ -11,17 +11,10 @@ struct CommonOptions {
   let json: Bool
 
   /// Takes them out of `arguments`.
-  init(_ arguments: inout Arguments) throws(Failure) {
-    deviceTree = try arguments.options("--device-tree", "-t").last
-    var memory: [Assignment] = []
-    for text in try arguments.options("--memory") {
-      guard let assignment = Assignment(text) else {
-        throw Failure("--memory \(text) is not of the form LINK=PATH", .usage)
-      }
-      memory.append(assignment)
-    }
-    self.memory = memory
-    patience = try arguments.duration("--wait", example: "5s") ?? 2_000_000_000
+  init(_ arguments: inout Arguments) {
+    deviceTree = arguments.value("--device-tree", "-t")
+    memory = arguments.assignments("--memory", "LINK=PATH")
+    patience = arguments.duration("--wait", example: "5s") ?? 2_000_000_000
     json = arguments.flag("--json")
   }
 }

@@ -5,52 +5,7 @@ import Partition
 import RingBuffer
 import SharedMemory
 
-extension Arguments {
-  /// The values of all options with this name, in order.
-  mutating func options(_ name: String, _ short: String? = nil) throws(Failure) -> [String] {
-    do throws(UsageError) {
-      return try values(name, short)
-    } catch {
-      throw Failure(error.text, .usage)
-    }
-  }
-
-  /// The duration that the last option with this name says, in nanoseconds.
-  mutating func duration(_ name: String, _ short: String? = nil, example: String) throws(Failure) -> UInt64? {
-    guard let text = try options(name, short).last else { return nil }
-    guard let duration = parseDuration(text) else {
-      throw Failure("\(short ?? name) \(text) is no duration; try \(example)", .usage)
-    }
-    return duration
-  }
-
-  /// The operands.
-  ///
-  /// - Parameter prefix: What a complaint begins with: "uart read: ".
-  func operands(atMost count: Int, _ prefix: String = "") throws(Failure) -> [String] {
-    let all: [String]
-    do throws(UsageError) {
-      all = try operands()
-    } catch {
-      throw Failure(error.text, .usage)
-    }
-    if all.count > count { throw Failure("\(prefix)unexpected argument '\(all[count])'", .usage) }
-    return all
-  }
-}
-
-/// Why the program ends: one sentence that names the thing and the remedy.
-struct Failure: Error {
-  let sentence: String
-  let exitCode: ExitCode
-  /// What --json says besides the sentence.
-  var facts = JSONObject()
-
-  init(_ sentence: String, _ exitCode: ExitCode) {
-    self.sentence = sentence
-    self.exitCode = exitCode
-  }
-
+extension Failure {
   /// The same facts in other words.
   func with(sentence: String, _ exitCode: ExitCode) -> Failure {
     var other = Failure(sentence, exitCode)

@@ -5,8 +5,8 @@ import Partition
 
 /// `guestagent list`: what this guest can reach.
 func list(_ arguments: inout Arguments) throws(Failure) {
-  let options = try CommonOptions(&arguments)
-  _ = try arguments.operands(atMost: 0)
+  let options = CommonOptions(&arguments)
+  _ = arguments.operands(atMost: 0)
   let context = try Context(options)
   if context.partition.imports.isEmpty {
     complain("\(context.partition.guestName) imports nothing; what it exports others can list")
@@ -22,7 +22,6 @@ func list(_ arguments: inout Arguments) throws(Failure) {
       rows.append([peripheral.name, peripheral.peripheralClass.name, link.peerName, access, link.name, state])
     }
   }
-  let titles = ["NAME", "CLASS", "OWNER", "ACCESS", "LINK", "STATE"]
   if context.json {
     for row in rows {
       var object = JSONObject()
@@ -30,19 +29,10 @@ func list(_ arguments: inout Arguments) throws(Failure) {
       emit(object.text)
     }
   } else {
-    emitTable(titles, rows)
+    for line in tableLines([["NAME", "CLASS", "OWNER", "ACCESS", "LINK", "STATE"]] + rows) { emit(line) }
   }
   for failure in failures.dropFirst() { complain("\(failure.sentence)") }
   if let first = failures.first { throw first }
-}
-
-/// Columns as wide as their widest cell.
-private func emitTable(_ titles: [String], _ rows: [[String]]) {
-  let widths = titles.indices.map { column in ([titles] + rows).reduce(0) { max($0, $1[column].utf8.count) } }
-  for row in [titles] + rows {
-    let cells = row.indices.map { $0 == row.count - 1 ? row[$0] : row[$0].padded(to: widths[$0] + 2) }
-    emit(cells.joined(by: ""))
-  }
 }
 
 /// Whether the owner answers, and what it grants of each import.

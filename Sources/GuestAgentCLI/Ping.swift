@@ -4,18 +4,18 @@ import Partition
 
 /// `guestagent ping`: round-trip times to the owner at the other end of a link.
 func ping(_ arguments: inout Arguments) throws(Failure) {
-  let options = try CommonOptions(&arguments)
-  let countText = try arguments.options("--count", "-c").last ?? "5"
+  let options = CommonOptions(&arguments)
+  let countText = arguments.value("--count", "-c") ?? "5"
   guard let count = parseNumber(countText), count > 0, count <= 1_000_000_000 else {
-    throw Failure("-c \(countText) is no count", .usage)
+    arguments.fail("-c \(countText) is no count")
   }
-  let interval = try arguments.duration("--interval", "-i", example: "200ms") ?? 200_000_000
-  let sizeText = try arguments.options("--size", "-s").last ?? "8"
+  let interval = arguments.duration("--interval", "-i", example: "200ms") ?? 200_000_000
+  let sizeText = arguments.value("--size", "-s") ?? "8"
   guard let bytes = parseNumber(sizeText), bytes <= 4096 else {
-    throw Failure("-s \(sizeText) is not 0 to 4096 bytes", .usage)
+    arguments.fail("-s \(sizeText) is not 0 to 4096 bytes")
   }
   let size = Int(bytes)
-  let operands = try arguments.operands(atMost: 1)
+  let operands = arguments.operands(atMost: 1)
   let context = try Context(options)
   // A link on which this guest has something to ask for: the first, or the one named by its name or its owner.
   var found: Link?

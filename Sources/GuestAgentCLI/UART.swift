@@ -5,22 +5,12 @@ import Partition
 
 /// `guestagent uart write|read|config|flush`
 func uart(_ arguments: inout Arguments, wantsHelp: Bool) throws(Failure) {
-  guard let command = arguments.command() else {
-    if wantsHelp { return emit(uartHelp) }
-    throw Failure("uart: a command is missing: write, read, config or flush; options come behind it", .usage)
-  }
-  if sameText(command, "write") {
-    wantsHelp ? emit(uartWriteHelp) : try write(&arguments)
-  } else if sameText(command, "read") {
-    wantsHelp ? emit(uartReadHelp) : try read(&arguments)
-  } else if sameText(command, "config") {
-    wantsHelp ? emit(uartConfigHelp) : try configure(&arguments)
-  } else if sameText(command, "flush") {
-    wantsHelp ? emit(uartFlushHelp) : try flush(&arguments)
-  } else if sameText(command, "help") {
-    emit(uartHelp)
-  } else {
-    throw Failure("uart: unknown command '\(command)'; there are write, read, config and flush", .usage)
+  switch arguments.command(["write", "read", "config", "flush"], wantsHelp: wantsHelp, "uart: ") {
+  case 0: wantsHelp ? emit(uartWriteHelp) : try write(&arguments)
+  case 1: wantsHelp ? emit(uartReadHelp) : try read(&arguments)
+  case 2: wantsHelp ? emit(uartConfigHelp) : try configure(&arguments)
+  case 3: wantsHelp ? emit(uartFlushHelp) : try flush(&arguments)
+  default: emit(uartHelp)
   }
 }
 
@@ -66,37 +56,37 @@ private final class Connection {
 }
 
 /// The operands of a command: the peripheral's name and what `rest` allows.
-private func operands(_ arguments: Arguments, _ command: String, atMost: Int) throws(Failure) -> (String, [String]) {
-  let all = try arguments.operands(atMost: 1 + atMost, "uart \(command): ")
+private func operands(_ arguments: Arguments, _ command: String, atMost: Int) -> (String, [String]) {
+  let all = arguments.operands(atMost: 1 + atMost, "uart \(command): ")
   guard let name = all.first else {
-    throw Failure("uart \(command): which UART? Name one ('guestagent list' shows them)", .usage)
+    arguments.fail("uart \(command): which UART? Name one ('guestagent list' shows them)")
   }
   return (name, Array(all[1...]))
 }
 
 /// `--timeout`, in milliseconds; nil when it isn't given.
-private func timeout(_ arguments: inout Arguments) throws(Failure) -> UInt32? {
-  guard let duration = try arguments.duration("--timeout", example: "500ms") else { return nil }
+private func timeout(_ arguments: inout Arguments) -> UInt32? {
+  guard let duration = arguments.duration("--timeout", example: "500ms") else { return nil }
   // The owner waits no longer than that for a device (Spec 4 §2).
-  guard duration <= 3_600_000_000_000 else { throw Failure("--timeout is longer than an hour", .usage) }
+  guard duration <= 3_600_000_000_000 else { arguments.fail("--timeout is longer than an hour") }
   return UInt32(clamping: (duration + 999_999) / 1_000_000)
 }
 
 // ---- write -----------------------------------------------------------------------------------------------------------
 
 private func write(_ arguments: inout Arguments) throws(Failure) {
-  let options = try CommonOptions(&arguments)
-  let patience = try timeout(&arguments) ?? 5000
+  let options = CommonOptions(&arguments)
+  let patience = timeout(&arguments) ?? 5000
   let isHex = arguments.flag("--hex")
   let drain = !arguments.flag("--no-drain")
-  let (name, rest) = try operands(arguments, "write", atMost: 1)
+  let (name, rest) = operands(arguments, "write", atMost: 1)
   guard let text = rest.first else {
-    throw Failure("uart write: write what? Give the text, or - for standard input", .usage)
+    arguments.fail("uart write: write what? Give the text, or - for standard input")
   }
   let fromInput = sameText(text, "-") && !isHex
   var data = Array(text.utf8)
   if isHex {
-    guard let bytes = parseHex(text) else { throw Failure("uart write: '\(text)' is not an even number of hex digits", .usage) }
+    guard let bytes = parseHex(text) else { arguments.fail("uart write: '\(text)' is not an even number of hex digits") }
     data = bytes
   }
 
@@ -161,16 +151,16 @@ private func parseHex(_ text: String) -> [UInt8]? {
 // ---- read ------------------------------------------------------------------------------------------------------------
 
 private func read(_ arguments: inout Arguments) throws(Failure) {
-  let options = try CommonOptions(&arguments)
-  let silence = try timeout(&arguments)
+  let options = CommonOptions(&arguments)
+  let silence = timeout(&arguments)
   var wanted: Int?
-  if let text = try arguments.options("--count", "-n").last {
+  if let text = arguments.value("--count", "-n") {
     guard let number = parseNumber(text), number > 0, number <= UInt64(Int32.max) else {
-      throw Failure("-n \(text) is no count of bytes", .usage)
+      arguments.fail("-n \(text) is no count of bytes")
     }
     wanted = Int(number)
   }
-  let (name, _) = try operands(arguments, "read", atMost: 0)
+  let (name, _) = operands(arguments, "read", atMost: 0)
   let context = try Context(options)
   let connection = try Connection(context, name)
   var total = 0
@@ -200,7 +190,7 @@ private func read(_ arguments: inout Arguments) throws(Failure) {
         var object = connection.object()
         object.add("bytes", received.bytes.count)
         object.add("lost", UInt64(received.lost))
-        object.add("hex", hex(received.bytes))
+        object.add("hex", hexadecimal(received.bytes))
         emit(object.text)
       } else if !writeBytes(received.bytes, to: 1) {
         throw Failure("\(name): cannot write to standard output: \(Errno.last.text)", .ioError)
@@ -214,25 +204,18 @@ private func read(_ arguments: inout Arguments) throws(Failure) {
   if lost > 0 { throw Failure("\(name): \(lost) bytes were lost", .ioError) }
 }
 
-private func hex(_ bytes: [UInt8]) -> String {
-  let digits = Array("0123456789abcdef".utf8)
-  var text: [UInt8] = []
-  for byte in bytes { text += [digits[Int(byte >> 4)], digits[Int(byte & 15)]] }
-  return String(decoding: text, as: UTF8.self)
-}
-
 // ---- config ----------------------------------------------------------------------------------------------------------
 
 private func configure(_ arguments: inout Arguments) throws(Failure) {
-  let options = try CommonOptions(&arguments)
-  let patience = try timeout(&arguments) ?? 5000
-  let (name, words) = try operands(arguments, "config", atMost: 4)
+  let options = CommonOptions(&arguments)
+  let patience = timeout(&arguments) ?? 5000
+  let (name, words) = operands(arguments, "config", atMost: 4)
   // Before anything is opened: a wrong word should change nothing.
   var settings = UARTSettings(baud: 1)
   for word in words where !settings.apply(word) {
-    throw Failure(
-      "uart config: '\(word)' is no setting; try 115200 or 9600e71 (speed, parity, data bits, stop bits), rtscts, xonxoff or noflow",
-      .usage)
+    arguments.fail(
+      "uart config: '\(word)' is no setting; try 115200 or 9600e71 (speed, parity, data bits, stop bits), rtscts, xonxoff or noflow"
+    )
   }
   let context = try Context(options)
   let connection = try Connection(context, name)
@@ -266,12 +249,12 @@ private func configure(_ arguments: inout Arguments) throws(Failure) {
 // ---- flush -----------------------------------------------------------------------------------------------------------
 
 private func flush(_ arguments: inout Arguments) throws(Failure) {
-  let options = try CommonOptions(&arguments)
-  let (name, words) = try operands(arguments, "flush", atMost: 1)
+  let options = CommonOptions(&arguments)
+  let (name, words) = operands(arguments, "flush", atMost: 1)
   let which = words.first ?? "both"
   var input = sameText(which, "in") || sameText(which, "both")
   var output = sameText(which, "out") || sameText(which, "both")
-  guard input || output else { throw Failure("uart flush: '\(which)' is none of in, out and both", .usage) }
+  guard input || output else { arguments.fail("uart flush: '\(which)' is none of in, out and both") }
   let context = try Context(options)
   let connection = try Connection(context, name)
   if words.isEmpty {

@@ -1,79 +1,132 @@
-/// A command line, taken apart: each option is asked for by name and removed, what is left are operands.
+/// A command line, taken apart: each option is asked for by name and removed, what is left are operands. What makes no sense ends the
+/// program.
 ///
 /// Long options take a value as `--name value` or `--name=value`, short ones as `-n value` or `-nvalue`; `--` ends the options; `-` is an operand.
 public struct Arguments {
+  private let program: String
   private var words: [String]
   /// Operands behind `--`.
   private var literal: [String] = []
+  /// Whether failures are told as JSON, too.
+  private var json = false
+  /// The command whose `--help` is about this line: "guestagent uart write".
+  private var manual: String
 
-  public init(_ words: [String]) {
+  /// - Parameters:
+  ///   - manual: What says all about the program with `--help`, where that isn't the program's name.
+  ///   - withJSON: `--json` asks for failures as JSON, too.
+  public init(_ words: [String], of program: String, manual: String? = nil, withJSON: Bool = false) {
+    self.program = program
     self.words = words
+    self.manual = manual ?? program
     if let end = words.firstIndex(where: { sameText($0, "--") }) {
       self.words = Array(words[..<end])
       literal = Array(words[(end + 1)...])
     }
+    json = withJSON && has("--json")
+  }
+
+  /// Ends the program: says why on standard error, and where the manual is when it was for its arguments.
+  ///
+  /// - Parameter facts: What a JSON object on standard output says besides, where `--json` asks for one.
+  public func fail(_ sentence: String, _ exitCode: ExitCode = .usage, _ facts: JSONObject = JSONObject()) -> Never {
+    if json {
+      var object = facts
+      object.add("error", sentence)
+      object.add("exit_code", Int(exitCode.rawValue))
+      printResult(object.text, of: program)
+    }
+    printError("\(program): \(sentence)")
+    if exitCode == .usage { printError("Try '\(manual) --help'.") }
+    exitProcess(exitCode.rawValue)
   }
 
   /// Whether `name` is among the options. It stays there.
   public func has(_ name: String) -> Bool { words.contains { sameText($0, name) } }
 
   /// Whether an option is there; takes it.
+  @inline(never)
   public mutating func flag(_ name: String, _ short: String? = nil) -> Bool {
-    let count = words.count
-    words.removeAll { sameText($0, name) || sameText($0, short ?? name) }
-    return words.count != count
+    let rest = words.filter { !sameText($0, name) && !sameText($0, short ?? name) }
+    defer { words = rest }
+    return rest.count != words.count
   }
 
   /// The value of the last option with this name.
-  public mutating func value(_ name: String, _ short: String? = nil) throws(UsageError) -> String? {
-    try values(name, short).last
-  }
+  public mutating func value(_ name: String, _ short: String? = nil) -> String? { values(name, short).last }
 
   /// The values of all options with this name, in order.
-  public mutating func values(_ name: String, _ short: String? = nil) throws(UsageError) -> [String] {
+  public mutating func values(_ name: String, _ short: String? = nil) -> [String] {
     let short = short ?? name
     var found: [String] = []
+    var rest: [String] = []
     var index = 0
     while index < words.count {
       let word = words[index]
+      index += 1
       if sameText(word, name) || sameText(word, short) {
-        guard index + 1 < words.count else { throw UsageError("\(word) needs a value") }
-        found.append(words[index + 1])
-        words.removeSubrange(index...(index + 1))
+        guard index < words.count else { fail("\(word) needs a value") }
+        found.append(words[index])
+        index += 1
       } else if word.hasBytePrefix("\(name)=") {
         found.append(word.dropping(name.utf8.count + 1))
-        words.remove(at: index)
       } else if short.utf8.count == 2, word.hasBytePrefix(short) {
         found.append(word.dropping(2))
-        words.remove(at: index)
       } else {
-        index += 1
+        rest.append(word)
       }
     }
+    words = rest
     return found
   }
 
-  /// The operands: what is left once every option has been asked for.
+  /// The duration that an option says, in nanoseconds.
+  public mutating func duration(_ name: String, _ short: String? = nil, example: String) -> UInt64? {
+    guard let text = value(name, short) else { return nil }
+    guard let duration = parseDuration(text) else { fail("\(short ?? name) \(text) is no duration; try \(example)") }
+    return duration
+  }
+
+  /// The `NAME=PATH` of all options with this name.
   ///
-  /// - Throws: When an option is left: nobody knows it.
-  public func operands() throws(UsageError) -> [String] {
-    if let unknown = words.first(where: { $0.utf8.count > 1 && $0.hasBytePrefix("-") }) {
-      throw UsageError("unknown option \(unknown)")
+  /// - Parameter form: What that is here: "LINK=PATH".
+  public mutating func assignments(_ name: String, _ form: String) -> [Assignment] {
+    values(name).map { text in
+      guard let assignment = Assignment(text) else { fail("\(name) \(text) is not of the form \(form)") }
+      return assignment
     }
-    return words + literal
   }
 
-  /// Takes the first word as a command, unless it is an option.
-  public mutating func command() -> String? {
-    guard let first = words.first, !first.hasBytePrefix("-") else { return nil }
-    return words.removeFirst()
+  /// The operands: what is left once every option has been asked for. An option that is left is one that nobody knows.
+  ///
+  /// - Parameter prefix: What a complaint begins with: "uart read: ".
+  public func operands(atMost count: Int = .max, _ prefix: String = "") -> [String] {
+    if let unknown = words.first(where: { $0.utf8.count > 1 && $0.hasBytePrefix("-") }) { fail("unknown option \(unknown)") }
+    let all = words + literal
+    if all.count > count { fail("\(prefix)unexpected argument '\(all[count])'") }
+    return all
   }
-}
 
-/// What is wrong with a command line: a sentence without its full stop.
-public struct UsageError: Error {
-  public let text: String
-  public init(_ text: String) { self.text = text }
+  /// Takes the first word, which names a command. From then on the manual is that command's.
+  ///
+  /// - Parameters:
+  ///   - wantsHelp: `--help` was among the options: then a command may be missing.
+  ///   - prefix: What a complaint begins with: "uart: ".
+  /// - Returns: Its place among `commands`; nil when it is missing, or "help".
+  @inline(never)
+  public mutating func command(_ commands: [String], wantsHelp: Bool, _ prefix: String = "") -> Int? {
+    guard let first = words.first, !first.hasBytePrefix("-") else {
+      if wantsHelp { return nil }
+      fail("\(prefix)a command is missing: \(listed(commands)); options come behind it")
+    }
+    words.remove(at: 0)
+    if sameText(first, "help") { return nil }
+    guard let place = commands.firstIndex(where: { sameText($0, first) }) else {
+      fail("\(prefix)unknown command '\(first)'; there are \(listed(commands))")
+    }
+    manual += " \(first)"
+    return place
+  }
 }
 
 /// `NAME=PATH`, as an option takes it.
@@ -116,24 +169,41 @@ public func parseNumber(_ text: String) -> UInt64? {
 
 /// "500ms", "2s", "1.5s", "250us", "3min", "1h"; a bare number is seconds. In nanoseconds; at most a day.
 public func parseDuration(_ text: String) -> UInt64? {
-  let bytes = Array(text.utf8)
-  let number = bytes.prefix { $0 >= 0x30 && $0 <= 0x39 || $0 == 0x2e }
-  let unit = String(decoding: bytes[number.count...], as: UTF8.self)
-  let scales: [(String, UInt64)] = [
-    ("", 1_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1000), ("ns", 1), ("min", 60_000_000_000),
-    ("h", 3_600_000_000_000),
-  ]
-  let parts = String(decoding: number, as: UTF8.self).parts(separatedBy: 0x2e)
-  guard
-    let scale = scales.first(where: { sameText($0.0, unit) })?.1, parts.count <= 2, let whole = parseNumber(parts[0]),
-    whole <= 86_400_000_000_000 / scale
-  else { return nil }
-  var nanoseconds = whole * scale
-  if parts.count == 2 {
-    guard parts[1].utf8.count <= 6, let fraction = parseNumber(parts[1]) else { return nil }
-    var divisor: UInt64 = 1
-    for _ in 0..<parts[1].utf8.count { divisor *= 10 }
-    nanoseconds += fraction * scale / divisor
+  let day: UInt64 = 86_400_000_000_000
+  var number: UInt64 = 0
+  /// What the number is to be divided by: a power of ten, by the digits behind its point.
+  var divisor: UInt64 = 1
+  var hasPoint = false
+  /// How many in a row.
+  var digits = 0
+  /// Its letters, the last one lowest.
+  var unit: UInt32 = 0
+  for byte in Array(text.utf8) {
+    if unit == 0, byte >= 0x30, byte <= 0x39 {
+      guard number <= day, divisor < 1_000_000 else { return nil }
+      number = number * 10 + UInt64(byte - 0x30)
+      if hasPoint { divisor *= 10 }
+      digits += 1
+    } else if unit == 0, byte == 0x2e, digits > 0, !hasPoint {
+      hasPoint = true
+      digits = 0
+    } else {
+      guard byte > 0x20, unit <= 0xffff else { return nil }
+      unit = unit << 8 | UInt32(byte)
+    }
   }
-  return nanoseconds <= 86_400_000_000_000 ? nanoseconds : nil
+  let scale: UInt64
+  switch unit {
+  case 0, 0x73: scale = 1_000_000_000  // "", "s"
+  case 0x6d73: scale = 1_000_000  // "ms"
+  case 0x7573: scale = 1000  // "us"
+  case 0x6e73: scale = 1  // "ns"
+  case 0x6d69_6e: scale = 60_000_000_000  // "min"
+  case 0x68: scale = 3_600_000_000_000  // "h"
+  default: return nil
+  }
+  let whole = number / divisor
+  guard digits > 0, whole <= day / scale else { return nil }
+  let nanoseconds = whole * scale + number % divisor * scale / divisor
+  return nanoseconds <= day ? nanoseconds : nil
 }

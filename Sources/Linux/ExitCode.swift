@@ -35,11 +35,11 @@ public enum ExitCode: Int32, Sendable {
 public struct Failure: Error {
   public let sentence: String
   public let exitCode: ExitCode
+  /// What --json says besides the sentence.
+  public var facts = JSONObject()
 
   public init(_ sentence: String, _ exitCode: ExitCode) {
     self.sentence = sentence
     self.exitCode = exitCode
   }
-
-  public init(_ error: UsageError) { self.init(error.text, .usage) }
 }

@@ -14,14 +14,14 @@ public struct JSONObject: Sendable {
 
 private func quoted(_ text: String) -> String {
   var bytes: [UInt8] = [0x22]
-  for byte in text.utf8 {
-    switch byte {
-    case 0x22, 0x5c: bytes += [0x5c, byte]
-    case 0..<0x20:
-      let hex = Array("0123456789abcdef".utf8)
-      bytes += Array("\\u00".utf8) + [hex[Int(byte >> 4)], hex[Int(byte & 15)]]
-    default: bytes.append(byte)
+  for byte in Array(text.utf8) {
+    if byte < 0x20 {
+      bytes += Array("\\u00\(hexadecimal([byte]))".utf8)
+      continue
     }
+    if byte == 0x22 || byte == 0x5c { bytes.append(0x5c) }
+    bytes.append(byte)
   }
-  return String(decoding: bytes + [0x22], as: UTF8.self)
+  bytes.append(0x22)
+  return String(decoding: bytes, as: UTF8.self)
 }

@@ -2,8 +2,10 @@ import CLinux
 
 /// Whether two texts have the same bytes. `String`'s own `==` compares Unicode-canonically, for which Embedded Swift
 /// would link 35 KB of tables into the guest's binary.
-@inline(__always)
-public func sameText(_ a: String, _ b: String) -> Bool { a.utf8.elementsEqual(b.utf8) }
+@inline(never)
+public func sameText(_ a: String, _ b: String) -> Bool {
+  Array(a.utf8) == Array(b.utf8)
+}
 
 extension String {
   /// The text from its `count`-th byte on.
@@ -42,29 +44,38 @@ extension Array {
   /// - Complexity: O(n log n), no allocation.
   @inlinable
   public mutating func heapSort(by precedes: (Element, Element) -> Bool) {
-    /// Moves an element down to where both that are below it in the heap of `end` elements come before it.
-    func sink(_ place: Int, _ end: Int) {
-      var place = place
-      while true {
-        var below = 2 * place + 1
-        if below >= end { return }
-        if below + 1 < end, precedes(self[below], self[below + 1]) { below += 1 }
-        if !precedes(self[place], self[below]) { return }
-        swapAt(place, below)
-        place = below
-      }
+    unsafe withUnsafeMutableBufferPointer { elements in
+      // SAFETY: places below the count.
+      heapSortPlaces(elements.count, { unsafe precedes(elements[$0], elements[$1]) }, { unsafe elements.swapAt($0, $1) })
     }
-    var rest = count / 2
-    while rest > 0 {
-      rest -= 1
-      sink(rest, count)
+  }
+}
+
+/// Sorts what lies at `0..<count`, whatever that is.
+@usableFromInline @inline(never)
+func heapSortPlaces(_ count: Int, _ precedes: (Int, Int) -> Bool, _ swap: (Int, Int) -> Void) {
+  /// Moves an element down to where both that are below it in the heap of `end` elements come before it.
+  func sink(_ place: Int, _ end: Int) {
+    var place = place
+    while true {
+      var below = 2 * place + 1
+      if below >= end { return }
+      if below + 1 < end, precedes(below, below + 1) { below += 1 }
+      if !precedes(place, below) { return }
+      swap(place, below)
+      place = below
     }
-    var end = count
-    while end > 1 {
-      end -= 1
-      swapAt(0, end)
-      sink(0, end)
-    }
+  }
+  var rest = count / 2
+  while rest > 0 {
+    rest -= 1
+    sink(rest, count)
+  }
+  var end = count
+  while end > 1 {
+    end -= 1
+    swap(0, end)
+    sink(0, end)
   }
 }
 
@@ -101,8 +112,17 @@ public func listed(_ names: [String]) -> String {
 /// "0x8f000000"
 public func hexadecimal(_ number: some BinaryInteger) -> String { "0x\(digits(UInt64(truncatingIfNeeded: number), base: 16))" }
 
+/// Two digits for each byte: "48656c6c6f".
+public func hexadecimal(_ bytes: [UInt8]) -> String {
+  var text: [UInt8] = []
+  for byte in bytes {
+    for digit in [byte >> 4, byte & 15] { text.append(digit < 10 ? 0x30 + digit : 0x57 + digit) }
+  }
+  return String(decoding: text, as: UTF8.self)
+}
+
 /// The library's own is three times as large in a guest's program.
-private func digits(_ number: UInt64, base: UInt64) -> String {
+func digits(_ number: UInt64, base: UInt64) -> String {
   var digits = [UInt8](repeating: 0, count: 20)
   var first = digits.count
   var rest = number
@@ -113,6 +133,25 @@ private func digits(_ number: UInt64, base: UInt64) -> String {
     rest /= base
   } while rest > 0
   return String(decoding: digits[first...], as: UTF8.self)
+}
+
+/// A line for each row, with columns as wide as their widest cell and two spaces between them.
+@inline(never)
+public func tableLines(_ rows: [[String]]) -> [String] {
+  var widths: [Int] = []
+  for row in rows {
+    for (column, cell) in row.enumerated() {
+      if column == widths.count { widths.append(0) }
+      widths[column] = max(widths[column], cell.utf8.count)
+    }
+  }
+  var lines: [String] = []
+  for row in rows {
+    var cells: [String] = []
+    for cell in row { cells.append(cells.count == row.count - 1 ? cell : cell.padded(to: widths[cells.count] + 2)) }
+    lines.append(cells.joined(by: ""))
+  }
+  return lines
 }
 
 /// Prints a line on stdout, whole or not at all as far as the kernel allows.
@@ -141,25 +180,4 @@ public func writeBytes(_ bytes: [UInt8], to number: Int32) -> Bool {
     if count > 0 { done += count } else if lx_errno() != EINTR { return false }
   }
   return true
-}
-
-// Out of line: what the library's own ones would put at each of some hundred places makes a tenth of a program for a guest.
-extension DefaultStringInterpolation {
-  @inline(never)
-  public mutating func appendLiteral(_ literal: String) { write(literal) }
-
-  @inline(never)
-  public mutating func appendInterpolation(_ text: String) { write(text) }
-
-  @inline(never)
-  public mutating func appendInterpolation(_ number: Int) {
-    if number < 0 { write("-") }
-    appendInterpolation(UInt64(number.magnitude))
-  }
-
-  @inline(never)
-  public mutating func appendInterpolation(_ number: UInt64) { write(digits(number, base: 10)) }
-
-  @inline(__always)
-  public mutating func appendInterpolation(_ number: UInt32) { appendInterpolation(UInt64(number)) }
 }

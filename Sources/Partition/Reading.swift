@@ -80,10 +80,10 @@ extension Import {
     self.peripheralClass = peripheralClass
     let wanted = try node.require("link", "a phandle of one of this guest's link nodes").cell
     guard let wanted, let found = linkNodes.firstIndex(where: { $0.phandle == wanted }) else {
-      throw .dangling(node: node.path, property: "link", shouldBe: "one of this guest's link nodes")
+      throw node.dangling("link", "one of this guest's link nodes")
     }
     guard links[found].role == .borrower else {
-      throw .invalid(node: node.path, property: "link", shouldBe: "a phandle of a link whose role is \"borrower\"")
+      throw node.invalid("link", "a phandle of a link whose role is \"borrower\"")
     }
     link = found
     remoteName =
@@ -94,7 +94,7 @@ extension Import {
 extension Link {
   init(_ node: Node, _ tree: DeviceTree) throws(PartitionError) {
     guard node.isCompatible(with: "guestbroker,link-v1") else {
-      throw .invalid(node: node.path, property: "compatible", shouldBe: "\"guestbroker,link-v1\"")
+      throw node.invalid("compatible", "\"guestbroker,link-v1\"")
     }
     peerName = try node.name("peer-name", "the name of the guest at the other end")
     role = try node.choice("role", ["owner", "borrower"], "\"owner\" or \"borrower\"") == 0 ? .owner : .borrower
@@ -104,25 +104,25 @@ extension Link {
       let shouldBe = "an ivshmem device's place on the PCI bus, as \"0000:00:06.0\", without a memory-region beside it"
       let address = try node.text("pci-address", shouldBe)
       guard isPCIAddress(address), node.property("memory-region") == nil else {
-        throw .invalid(node: node.path, property: "pci-address", shouldBe: shouldBe)
+        throw node.invalid("pci-address", shouldBe)
       }
       memory = .ivshmem(address)
       idNode = node
     } else {
       let region = try node.require("memory-region", "a phandle of the shared memory's node").cell
       guard let region, let memoryNode = tree.node(phandle: region) else {
-        throw .dangling(node: node.path, property: "memory-region", shouldBe: "the shared memory's node")
+        throw node.dangling("memory-region", "the shared memory's node")
       }
       guard let range = memoryNode.physicalRanges?.first else {
-        throw .invalid(node: memoryNode.path, property: "reg", shouldBe: "the region's address and size")
+        throw memoryNode.invalid("reg", "the region's address and size")
       }
       if let offset = memoryNode.property("xen,offset"), !offset.bytes.allSatisfy({ $0 == 0 }) {
-        throw .invalid(node: memoryNode.path, property: "xen,offset", shouldBe: "0: a link begins where the shared memory does")
+        throw memoryNode.invalid("xen,offset", "0: a link begins where the shared memory does")
       }
       guard range.size > 0, range.address % 4096 == 0, range.size % 4096 == 0,
         !range.address.addingReportingOverflow(range.size).overflow
       else {
-        throw .invalid(node: memoryNode.path, property: "reg", shouldBe: "whole pages of 4096 bytes, and at least one")
+        throw memoryNode.invalid("reg", "whole pages of 4096 bytes, and at least one")
       }
       memory = .physical(range, node: memoryNode.path)
       idNode = memoryNode
@@ -130,7 +130,7 @@ extension Link {
     let idName = idNode.property("guestbroker,id") == nil ? "xen,id" : "guestbroker,id"
     if let id = idNode.property(idName) {
       guard let text = id.string, text.utf8.count <= 15 else {
-        throw .invalid(node: idNode.path, property: idName, shouldBe: "a name of at most 15 characters")
+        throw idNode.invalid(idName, "a name of at most 15 characters")
       }
       try checkName(text, at: idNode)
       name = text
@@ -145,14 +145,14 @@ extension Link {
     let chosen = node.property("doorbell") == nil ? 1 : try node.choice("doorbell", ["futex", "poll", "uio", "ivshmem"], rule)
     let ring = try node.registerWrite()
     if ring != nil, chosen != 2 {
-      throw .invalid(node: node.path, property: "doorbell-write", shouldBe: "absent, as doorbell is not \"uio\"")
+      throw node.invalid("doorbell-write", "absent, as doorbell is not \"uio\"")
     }
     switch (chosen, memory) {
     case (0, _): doorbell = .futex
     case (1, _): doorbell = .poll
     case (2, .physical): doorbell = .uio(ring: ring)
     case (3, .ivshmem): doorbell = .ivshmem
-    default: throw .invalid(node: node.path, property: "doorbell", shouldBe: rule)
+    default: throw node.invalid("doorbell", rule)
     }
     if node.property("mapping") != nil {
       let attributes: [Attribute] = [.cached, .writeCombined, .device]
@@ -177,7 +177,7 @@ extension Export {
     }
     let wanted = try node.require("device", "a phandle of the device's node").cell
     guard let wanted, let device = tree.node(phandle: wanted) else {
-      throw .dangling(node: node.path, property: "device", shouldBe: "the device's node")
+      throw node.dangling("device", "the device's node")
     }
     guard device.isReachable else { throw .notOkay(export: node.name, device: device.path) }
     devicePath = device.path
@@ -231,7 +231,7 @@ extension Export {
       let place = lines.count * 3
       if place == 0 || cells[place] != cells[place - 3] { controller = tree.node(phandle: cells[place]) }
       guard let controller else {
-        throw .dangling(node: node.path, property: "gpios", shouldBe: "a GPIO controller's node")
+        throw node.dangling("gpios", "a GPIO controller's node")
       }
       guard controller.isReachable else { throw .notOkay(export: node.name, device: controller.path) }
       let name = names?[lines.count] ?? ""
@@ -295,6 +295,7 @@ extension Grant {
 }
 
 /// Names are 1 to 31 bytes of letters, digits and ,._+- (node names of the Devicetree Specification, §2.2.1).
+@inline(never)
 private func checkName(_ name: String, at node: Node, atSignToo: Bool = false) throws(PartitionError) {
   guard isName(name, atSignToo: atSignToo) else { throw .badName(node: node.path, name: name) }
 }
@@ -342,13 +343,20 @@ extension Node {
   fileprivate func choice(_ name: String, _ words: [String], _ shouldBe: String) throws(PartitionError) -> Int {
     let text = try text(name, shouldBe)
     guard let index = words.firstIndex(where: { sameText($0, text) }) else {
-      throw .invalid(node: path, property: name, shouldBe: shouldBe)
+      throw invalid(name, shouldBe)
     }
     return index
   }
 
+  // Out of line, as what each of dozens of places throws.
+  @inline(never)
   fileprivate func invalid(_ property: String, _ shouldBe: String) -> PartitionError {
     .invalid(node: path, property: property, shouldBe: shouldBe)
+  }
+
+  @inline(never)
+  fileprivate func dangling(_ property: String, _ shouldBe: String) -> PartitionError {
+    .dangling(node: path, property: property, shouldBe: shouldBe)
   }
 
   fileprivate func require(_ name: String, _ shouldBe: String) throws(PartitionError) -> Property {
@@ -373,8 +381,7 @@ extension Node {
   fileprivate func registerWrite() throws(PartitionError) -> Link.RegisterWrite? {
     guard let property = property("doorbell-write") else { return nil }
     guard let cells = property.cells, cells.count == 2, cells[0] % 4 == 0, cells[0] < 1 << 24 else {
-      throw .invalid(
-        node: path, property: "doorbell-write", shouldBe: "an offset below 16 MiB, a multiple of 4, and a value: two cells")
+      throw invalid("doorbell-write", "an offset below 16 MiB, a multiple of 4, and a value: two cells")
     }
     return Link.RegisterWrite(offset: cells[0], value: cells[1])
   }

@@ -8,20 +8,18 @@ import SharedMemory
 struct Brokerd {
   static func main() {
     claimStandardDescriptors()
-    var arguments = Arguments(Array(processArguments().dropFirst()))
+    var arguments = Arguments(Array(processArguments().dropFirst()), of: "brokerd")
     do throws(Failure) {
       try run(&arguments)
     } catch {
-      printError("brokerd: \(error.sentence)")
-      if error.exitCode == .usage { printError("Try 'brokerd --help'.") }
-      exitProcess(error.exitCode.rawValue)
+      arguments.fail(error.sentence, error.exitCode)
     }
   }
 
   private static func run(_ arguments: inout Arguments) throws(Failure) {
     if arguments.flag("--help", "-h") { return printLine(helpText) }
     if arguments.flag("--version", "-V") { return printLine(versionText) }
-    let options = try Options(&arguments)
+    let options = Options(&arguments)
 
     let partition: Partition
     let source: TreeSource

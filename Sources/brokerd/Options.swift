@@ -3,39 +3,21 @@ import OwnerService
 
 /// What `brokerd` can be told.
 struct Options {
-  var owner: String?
-  var deviceTree: String?
-  var memory: [Assignment] = []
-  var bindings: [Assignment] = []
-  var simulate = false
-  var spin: UInt64?
+  let owner: String?
+  let deviceTree: String?
+  let memory: [Assignment]
+  let bindings: [Assignment]
+  let simulate: Bool
+  let spin: UInt64?
 
-  init(_ arguments: inout Arguments) throws(Failure) {
-    do throws(UsageError) {
-      owner = try arguments.value("--owner", "-o")
-      deviceTree = try arguments.value("--device-tree", "-t")
-      memory = try Self.assignments("--memory", "LINK=PATH", &arguments)
-      bindings = try Self.assignments("--bind", "EXPORT=DEVICE", &arguments)
-      simulate = arguments.flag("--simulate")
-      if let text = try arguments.value("--spin") {
-        guard let spin = parseDuration(text) else { throw UsageError("--spin \(text) is no duration; try 50us") }
-        self.spin = spin
-      }
-      if let operand = try arguments.operands().first { throw UsageError("unexpected argument '\(operand)'") }
-    } catch {
-      throw Failure(error.text, .usage)
-    }
-  }
-
-  private static func assignments(
-    _ option: String, _ form: String, _ arguments: inout Arguments
-  ) throws(UsageError) -> [Assignment] {
-    var all: [Assignment] = []
-    for text in try arguments.values(option) {
-      guard let assignment = Assignment(text) else { throw UsageError("\(option) \(text) is not of the form \(form)") }
-      all.append(assignment)
-    }
-    return all
+  init(_ arguments: inout Arguments) {
+    owner = arguments.value("--owner", "-o")
+    deviceTree = arguments.value("--device-tree", "-t")
+    memory = arguments.assignments("--memory", "LINK=PATH")
+    bindings = arguments.assignments("--bind", "EXPORT=DEVICE")
+    simulate = arguments.flag("--simulate")
+    spin = arguments.duration("--spin", example: "50us")
+    _ = arguments.operands(atMost: 0)
   }
 }
 

@@ -9,32 +9,30 @@ func check(_ arguments: inout Arguments) throws(Failure) -> Int32 {
   var guests: [NamedTree] = []
   var hypervisor: [NamedTree] = []
   var ignored: [Rule] = []
-  let system: String?
-  let sysfs: String?
-  let operands: [String]
-  let hypervisorTrees: [String]
-  do throws(UsageError) {
-    system = try arguments.value("--system", "-s")
-    hypervisorTrees = try arguments.values("--hypervisor")
-    for id in try arguments.values("--ignore") { ignored.append(try rule(id)) }
-    sysfs = try arguments.value("--sysfs")
-    operands = try arguments.operands()
-    if isLive {
-      if operands.count > 1 { throw UsageError("--live takes one tree, this machine's, not '\(operands[1])' too") }
-      if system != nil || !hypervisorTrees.isEmpty {
-        throw UsageError("--live takes neither --system nor --hypervisor: it looks at this machine's own devices")
-      }
-    } else if sysfs != nil {
-      throw UsageError("--sysfs is for --live")
-    } else if hasSeparateBoards, system != nil {
-      throw UsageError("--separate-boards says that there is no one board, and --system names its tree")
-    } else if operands.isEmpty {
-      throw UsageError("a device tree is missing: name one for each guest")
+  let system = arguments.value("--system", "-s")
+  let hypervisorTrees = arguments.values("--hypervisor")
+  for id in arguments.values("--ignore") {
+    guard let rule = Rule(id) else {
+      let near = nearest(id, in: Rule.allCases.map { $0.id })
+      arguments.fail("unknown rule '\(id)'\(near.map { "; did you mean \($0)?" } ?? "; dt-partition(1) lists them")")
     }
-    if operands.count > 64 { throw UsageError("more than 64 guests' trees") }
-  } catch {
-    throw Failure(error)
+    ignored.append(rule)
   }
+  let sysfs = arguments.value("--sysfs")
+  let operands = arguments.operands()
+  if isLive {
+    if operands.count > 1 { arguments.fail("--live takes one tree, this machine's, not '\(operands[1])' too") }
+    if system != nil || !hypervisorTrees.isEmpty {
+      arguments.fail("--live takes neither --system nor --hypervisor: it looks at this machine's own devices")
+    }
+  } else if sysfs != nil {
+    arguments.fail("--sysfs is for --live")
+  } else if hasSeparateBoards, system != nil {
+    arguments.fail("--separate-boards says that there is no one board, and --system names its tree")
+  } else if operands.isEmpty {
+    arguments.fail("a device tree is missing: name one for each guest")
+  }
+  if operands.count > 64 { arguments.fail("more than 64 guests' trees") }
   func isWanted(_ finding: Finding) -> Bool { !ignored.contains { $0 == finding.rule } }
   if isLive {
     let tree = NamedTree(
@@ -80,12 +78,6 @@ private func show(_ findings: [Finding], _ json: Bool) -> Int32 {
     emit("\(errors) \(errors == 1 ? "error" : "errors"), \(warnings) \(warnings == 1 ? "warning" : "warnings")")
   }
   return errors > 0 ? 2 : warnings > 0 ? 1 : 0
-}
-
-private func rule(_ id: String) throws(UsageError) -> Rule {
-  if let rule = Rule(id) { return rule }
-  let near = nearest(id, in: Rule.allCases.map { $0.id })
-  throw UsageError("unknown rule '\(id)'\(near.map { "; did you mean \($0)?" } ?? "; dt-partition(1) lists them")")
 }
 
 extension NamedTree {

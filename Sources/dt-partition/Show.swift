@@ -6,18 +6,10 @@ import Partition
 func show(_ arguments: inout Arguments) throws(Failure) -> Int32 {
   let json = arguments.flag("--json")
   let force = arguments.flag("--force", "-f")
-  let picture: String?
-  let operands: [String]
-  do throws(UsageError) {
-    picture = try arguments.value("--svg")
-    operands = try arguments.operands()
-    guard !operands.isEmpty else {
-      throw UsageError("a device tree is missing: name one for each guest, or a system's with /domains")
-    }
-    if operands.count > SystemTree.maximumDomains { throw UsageError("more than \(SystemTree.maximumDomains) trees") }
-  } catch {
-    throw Failure(error)
-  }
+  let picture = arguments.value("--svg")
+  let operands = arguments.operands()
+  if operands.isEmpty { arguments.fail("a device tree is missing: name one for each guest, or a system's with /domains") }
+  if operands.count > SystemTree.maximumDomains { arguments.fail("more than \(SystemTree.maximumDomains) trees") }
 
   var trees: [(file: String, tree: DeviceTree)] = []
   for path in operands {
@@ -86,15 +78,7 @@ private func showTables(_ overview: Overview) {
   for table in [guests, peripherals, links, loans] where table.count > 1 {
     if !isFirst { emit("") }
     isFirst = false
-    let widths = table[0].indices.map { column in table.reduce(0) { max($0, $1[column].utf8.count) } }
-    for row in table {
-      var line = ""
-      for (column, cell) in row.enumerated() {
-        let text = visible(cell)
-        line += column == row.count - 1 ? text : "\(text.padded(to: widths[column]))  "
-      }
-      emit(line)
-    }
+    for line in tableLines(table.map { $0.map(visible) }) { emit(line) }
   }
 }
 

@@ -4,27 +4,20 @@ import Partition
 
 /// `dt-partition split`: each guest's tree, out of the whole board's.
 func split(_ arguments: inout Arguments) throws(Failure) -> Int32 {
-  let folder: String
   let force = arguments.flag("--force", "-f")
   var makers: [Hypervisor] = []
-  let path: String
-  do throws(UsageError) {
-    guard let out = try arguments.value("--out", "-o"), !out.utf8.isEmpty else {
-      throw UsageError("--out DIR is missing: where the guests' trees are to go")
-    }
-    folder = out
-    for name in try arguments.values("--hypervisor") {
-      guard let maker = Hypervisor(name) else { throw UsageError("unknown hypervisor '\(name)'; there are xvisor and xen") }
-      if !makers.contains(maker) { makers.append(maker) }
-    }
-    let operands = try arguments.operands()
-    guard operands.count == 1 else {
-      throw UsageError(operands.isEmpty ? "the system's tree is missing" : "one system's tree, not '\(operands[1])' too")
-    }
-    path = operands[0]
-  } catch {
-    throw Failure(error)
+  guard let folder = arguments.value("--out", "-o"), !folder.utf8.isEmpty else {
+    arguments.fail("--out DIR is missing: where the guests' trees are to go")
   }
+  for name in arguments.values("--hypervisor") {
+    guard let maker = Hypervisor(name) else { arguments.fail("unknown hypervisor '\(name)'; there are xvisor and xen") }
+    if !makers.contains(maker) { makers.append(maker) }
+  }
+  let operands = arguments.operands()
+  guard operands.count == 1 else {
+    arguments.fail(operands.isEmpty ? "the system's tree is missing" : "one system's tree, not '\(operands[1])' too")
+  }
+  let path = operands[0]
 
   let system = try readSystem(path)
   var files: [(name: String, content: String)] = []
