@@ -161,7 +161,7 @@ public struct Agent: ~Copyable {
   ///   - session: Send it in this one of the `sessions` only; else `connectionReset` is thrown, not executed.
   /// - Throws: `AgentError`, whose `executed` tells whether the request reached the device.
   /// - Complexity: no allocation, no lock; no system call as long as the owner is awake and answers while this side spins.
-  @inline(__always)
+  @_optimize(speed) @inline(never)
   public mutating func call(_ request: Request, data: RawSpan, in session: UInt32? = nil) throws(AgentError) -> Response {
     if !endpoint.isEstablished || endpoint.needsHandshake { try connect() }
     if let session, session != sessions { throw AgentError(.connectionReset, executed: .no) }

@@ -44,7 +44,7 @@ extension Agent {
   }
 
   /// One request to the broker itself. An answer that is not `ok` is thrown.
-  @_optimize(speed) @inline(never)
+  @inline(never)
   private mutating func ask(
     _ operation: BrokerOperation, argument0: UInt32 = 0, data: RawSpan = RawSpan()
   ) throws(AgentError) -> Response {
