@@ -117,7 +117,7 @@ public struct Arguments {
   public mutating func command(_ commands: [String], wantsHelp: Bool, _ prefix: String = "") -> Int? {
     guard let first = words.first, !first.hasBytePrefix("-") else {
       if wantsHelp { return nil }
-      fail("\(prefix)a command is missing: \(listed(commands)); options come behind it")
+      fail("\(prefix)a command is missing: there are \(listed(commands)); options come behind it")
     }
     words.remove(at: 0)
     if sameText(first, "help") { return nil }
