@@ -23,7 +23,10 @@ extension Partition {
     guestName = try guest.name("guest-name", "this guest's name")
     let linkNodes = try guest.entries("links", limit: Self.maximumLinks)
     links = try linkNodes.map { node throws(PartitionError) in try Link(node, tree) }
-    try checkUnique("links", links.map { $0.name })
+    // A link may be called as its region. What is called as its node can't be there twice.
+    for (index, link) in links.enumerated() where links[..<index].contains(where: { sameText($0.name, link.name) }) {
+      throw .duplicate(what: "links", name: link.name)
+    }
     exports = []
     imports = []
     let exported = try Self.peripherals("exports", of: guest, &notes)
@@ -68,7 +71,6 @@ extension Partition {
       if !known.isServed { notes.append("\(node.path) cannot be used yet: this version serves class \"uart\" only") }
       peripherals.append((node, known))
     }
-    try checkUnique(what, peripherals.map { $0.0.name })
     return peripherals
   }
 }
@@ -322,13 +324,6 @@ func isPCIAddress(_ text: String) -> Bool {
       default: byte == wanted
       }
     }
-}
-
-/// No two of them have the same name.
-private func checkUnique(_ what: String, _ names: [String]) throws(PartitionError) {
-  for (index, name) in names.enumerated() where names[..<index].contains(where: { sameText($0, name) }) {
-    throw .duplicate(what: what, name: name)
-  }
 }
 
 extension Node {
