@@ -84,7 +84,7 @@ private func write(_ arguments: inout Arguments) throws(Failure) {
     arguments.fail("uart write: write what? Give the text, or - for standard input")
   }
   let fromInput = sameText(text, "-") && !isHex
-  var data = Array(text.utf8)
+  var data = argumentBytes(text)
   if isHex {
     guard let bytes = parseHex(text) else { arguments.fail("uart write: '\(text)' is not an even number of hex digits") }
     data = bytes

@@ -4,11 +4,19 @@ import Synchronization
 /// The first thing that a program does: sees to it that nothing it opens becomes its standard input, output or error.
 public func claimStandardDescriptors() { lx_claim_standard_descriptors() }
 
-/// This process's arguments, its name first. From /proc, because Embedded Swift has no `CommandLine`.
-public func processArguments() -> [String] {
+/// This process's arguments, its name first; what is not UTF-8 in them is replaced.
+public func processArguments() -> [String] { commandLine().map { String(decoding: $0, as: UTF8.self) } }
+
+/// The bytes of that one of this process's arguments which reads as `text`: the last one, should there be several.
+public func argumentBytes(_ text: String) -> [UInt8] {
+  commandLine().last { sameText(String(decoding: $0, as: UTF8.self), text) } ?? Array(text.utf8)
+}
+
+/// From /proc, because Embedded Swift has no `CommandLine`.
+private func commandLine() -> [[UInt8]] {
   guard var bytes = try? readFile("/proc/self/cmdline", limit: 4 << 20) else { return [] }
   if bytes.last == 0 { bytes.removeLast() }
-  return String(decoding: bytes, as: UTF8.self).parts(separatedBy: 0)
+  return parts(of: bytes, separatedBy: 0)
 }
 
 /// The version of these programs.

@@ -22,24 +22,22 @@ extension String {
 
   /// The parts between `separator` bytes; as `split` with empty parts kept.
   public func parts(separatedBy separator: UInt8) -> [String] {
-    var parts: [String] = []
-    var part: [UInt8] = []
-    for byte in Array(utf8) {
-      if byte == separator {
-        parts.append(String(decoding: part, as: UTF8.self))
-        part = []
-      } else {
-        part.append(byte)
-      }
-    }
-    parts.append(String(decoding: part, as: UTF8.self))
-    return parts
+    Linux.parts(of: Array(utf8), separatedBy: separator).map { String(decoding: $0, as: UTF8.self) }
   }
 
   /// Filled up with spaces to `width` bytes.
   public func padded(to width: Int) -> String {
     self + String(decoding: [UInt8](repeating: 0x20, count: max(0, width - utf8.count)), as: UTF8.self)
   }
+}
+
+/// The parts between `separator` bytes, empty ones too.
+func parts(of bytes: [UInt8], separatedBy separator: UInt8) -> [[UInt8]] {
+  var parts: [[UInt8]] = [[]]
+  for byte in bytes {
+    if byte == separator { parts.append([]) } else { parts[parts.count - 1].append(byte) }
+  }
+  return parts
 }
 
 extension Array {

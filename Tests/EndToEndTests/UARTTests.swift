@@ -19,6 +19,17 @@ struct UARTTests {
     #expect(Array(bytes[..<max(0, count)]) == Array("hello".utf8))
   }
 
+  @Test("A text of any bytes is written as it is")
+  func anyBytes() throws {
+    let line = try TerminalPair()
+    let broker = try Broker(["--bind", "uart2=\(line.slavePath)"])
+    let agent = try Shell(
+      "'\(built("guestagent").path)' uart write --memory=g1g2=\(broker.memory) uart2 \"$(printf 'a\\377\\303\\200\\001')\"")
+    #expect(agent.finish() == 0, "\(agent.errorText)")
+    #expect(agent.outputText.hasPrefix("uart2: 5 bytes sent"))
+    #expect(line.read(5) == [0x61, 0xff, 0xc3, 0x80, 0x01])
+  }
+
   @Test("1 MiB of random bytes from standard input arrives on the terminal complete and in order")
   func megabyteOut() throws {
     var generator = SeededGenerator("megabyteOut")
