@@ -210,8 +210,8 @@ struct UARTServer: ~Copyable {
       answerReads(&clients)
       guard wantsInput else { return }
       switch driver.read(into: &received) {
-      case .done(let count) where count > 0: continue
-      case .done, .wouldBlock: return
+      case .done: continue
+      case .wouldBlock: return
       case .failed(let errno): return fail(errno, &clients)
       }
     }

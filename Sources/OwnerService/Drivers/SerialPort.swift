@@ -99,7 +99,8 @@ final class SerialPort {
   }
 
   private func result(_ count: Int) -> DeviceResult {
-    if count >= 0 { return .done(count) }
+    if count > 0 { return .done(count) }
+    if count == 0 { return .wouldBlock }
     let errno = Errno.last
     return errno.code == EAGAIN || errno.code == EINTR ? .wouldBlock : .failed(errno)
   }

@@ -3,7 +3,7 @@ import Linux
 
 /// What a non-blocking operation on a device came to.
 enum DeviceResult {
-  /// So many bytes. For a read, 0 means that there is nothing now.
+  /// So many bytes, at least 1.
   case done(Int)
   /// Not now; the file descriptor tells when.
   case wouldBlock
