@@ -66,7 +66,7 @@ struct Client: ~Copyable {
   /// - Throws: What to poison the link with.
   @inline(__always)
   mutating func takeRequest() throws(PoisonReason) -> Int? {
-    guard free != 0, endpoint.consumer.isReady else { return nil }
+    guard free != 0 else { return nil }
     let slot = free.trailingZeroBitCount
     do throws(RingError) {
       // One response for each request under way and one for this.
@@ -104,27 +104,31 @@ struct Client: ~Copyable {
     let head = Response(
       id: slots[slot].request.id, status: status, executed: executed, count: UInt32(truncatingIfNeeded: count),
       value: UInt32(truncatingIfNeeded: value))
-    send(head, data: data, slot)
+    drop(slot)
+    Self.send(head, in: &response, data: data, &endpoint, doorbell)
   }
 
   /// Answers the request in `slot` with its own data, as much of it as an answer can have.
+  @inline(__always)
   mutating func echo(_ slot: Int) {
-    // The request itself, whose header is as long as a response's.
-    response.take(slots[slot].message)
-    let count = response.count - Response.size
-    send(Response(id: slots[slot].request.id, count: UInt32(truncatingIfNeeded: count)), data: count, slot)
+    // In the request's own place, whose header is as long as a response's.
+    let count = min(slots[slot].message.count, maximumResponse) - Response.size
+    let head = Response(id: slots[slot].request.id, count: UInt32(truncatingIfNeeded: count))
+    drop(slot)
+    Self.send(head, in: &slots[slot].message, data: count, &endpoint, doorbell)
   }
 
-  /// Sends the response whose data is in place, and frees its slot.
+  /// Sends the response whose data is in place in `message`.
   @inline(__always)
-  private mutating func send(_ head: Response, data: Int, _ slot: Int) {
-    var storage = response.storage
+  private static func send(
+    _ head: Response, in message: inout MessageBuffer, data: Int, _ endpoint: inout Endpoint, _ doorbell: borrowing Doorbell
+  ) {
+    var storage = message.storage
     head.encode(into: &storage)
-    response.count = Response.size + data
-    drop(slot)
+    message.count = Response.size + data
     do throws(RingError) {
       // Room was reserved when the request was taken, so that false can't be.
-      _ = try endpoint.producer.send(response)
+      _ = try endpoint.producer.send(message)
       doorbell.ringIfNeeded(&endpoint)
     } catch {
       endpoint.poison(error.reason)

@@ -75,8 +75,9 @@ public struct Consumer: ~Copyable {
     if tag &- 1 >= 8 {
       if tag == Line.nothing || tag == Line.skip {
         if shift == 32 || tag == Line.skip { nextLine() }
+        // A header that is as it was need not be acquired, which costs a barrier on armv7.
+        if UInt64(current.header.load()) == idle { return false }
         let found = current.header.loadAcquiring()  // SP-1
-        if UInt64(found) == idle { return false }
         if needsFences { combiningFence() }
         tag = found &>> shift & 15
         guard found & 15 == currentLap, tag != Line.nothing else { return try nothing(found) }

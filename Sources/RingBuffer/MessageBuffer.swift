@@ -59,13 +59,6 @@ public struct MessageBuffer: ~Copyable, @unchecked Sendable {  // Sendable: owns
     used = offset &+ bytes.byteCount
   }
 
-  /// Becomes the message that `other` is, or as much of it as there is room for.
-  public mutating func take(_ other: borrowing MessageBuffer) {
-    used = min(other.used, capacity)
-    // SAFETY: either has so many words.
-    for index in 0..<(used &+ 7) / 8 { unsafe words[index] = other.words[index] }
-  }
-
   /// All `capacity` bytes, to be filled; then set `count`.
   @inlinable
   public var storage: MutableRawSpan {
