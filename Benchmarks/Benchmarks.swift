@@ -11,7 +11,6 @@ import Linux
 struct Benchmarks {
   static func main() {
     var arguments = Arguments(Array(processArguments().dropFirst()), of: "Benchmarks", manual: "swift run Benchmarks")
-    if arguments.flag("--help", "-h") { return printLine(helpText) }
     if let count = arguments.value("--loop") {
       let bytes = arguments.value("--bytes") ?? "8"
       guard let count = parseNumber(count), let size = parseNumber(bytes), (1...896).contains(size) else {
@@ -20,56 +19,48 @@ struct Benchmarks {
       return loop(count: Int(clamping: count), bytes: Int(size))
     }
     let json = arguments.value("--json")
-    let roundsText = arguments.value("--rounds") ?? "400"
-    guard let rounds = parseNumber(roundsText), rounds > 0, rounds <= 100_000 else {
-      arguments.fail("--rounds \(roundsText) is no count of rounds")
+    let roundsText = arguments.value("--rounds")
+    guard let rounds = parseNumber(roundsText ?? "200"), rounds > 0, rounds <= 100_000 else {
+      arguments.fail("--rounds \(roundsText ?? "") is no count of rounds")
     }
+    // On a busy machine each burst takes longer, and nobody asked for so many.
+    let limit: UInt64 = roundsText == nil ? 10_000_000_000 : .max
     let tree = arguments.value("--tree")
     let operands = arguments.operands()
     let isRing = operands.first.map { sameText($0, "ring") } ?? false
     let isTree = operands.first.map { sameText($0, "devicetree") } ?? false
     if tree != nil, !isTree { arguments.fail("--tree is for 'Benchmarks devicetree'") }
     if let extra = operands.dropFirst(isRing || isTree ? 1 : 0).first { arguments.fail("unexpected argument '\(extra)'") }
-    #if DEBUG
-      runReleaseBuild(Array(processArguments().dropFirst()))
-    #endif
+    if isDebugBuild { arguments.fail("this is a debug build, whose times mean nothing; run: swift run Benchmarks") }
     if isTree { return runDeviceTree(Int(rounds), tree, json) }
     guard processorCount > 1 else {
       arguments.fail("two processors are needed, one to spin on each side; this machine offers one", .unavailable)
     }
-    if isRing { runRing(Int(rounds), json) } else { run(rounds: Int(rounds), json: json) }
+    if isRing { runRing(Int(rounds), limit, json) } else { run(rounds: Int(rounds), limit: limit, json: json) }
   }
 
-  static let helpText = """
-    Usage: swift run Benchmarks [ring | devicetree] [--rounds N] [--json FILE]
-    Measures round trips between two processes: through the broker, through a ring, through a Unix socket, and the
-    raw ping-pong of two cache lines that nothing between two processors can beat.
+  private static var isDebugBuild: Bool {
+    #if DEBUG
+      true
+    #else
+      false
+    #endif
+  }
 
-        ring         measures the ring instead: round trips, throughput, and the wake-up of a sleeper
-        devicetree   measures how long the largest device tree takes to be read, next to libfdt walking over it;
-                     --tree FILE names another one
-        --rounds N   bursts of each (default 400)
-        --json FILE  also write one JSON object a line
-        --loop N     nothing but N messages sent and received in this process, --bytes N each (default 8): the
-                     difference of two runs under callgrind is what a message costs
-    """
-
-  private static func run(rounds: Int, json: String?) {
+  private static func run(rounds: Int, limit: UInt64, json: String?) {
     let pair = Pair()
-    let benchmarks: [Benchmark] = [.ring(bytes: 8), .ring(bytes: 56), .uartWrite(bytes: 5), .socket]
+    let benchmarks = Array(Benchmark.all.dropFirst())
     var results = benchmarks.map { Result($0) }
     var probes: [Double] = []
-    var dropped = 0
-    for _ in 0..<rounds {
+    var dropped = Dropped()
+    let begin = monotonicNanoseconds()
+    for _ in 0..<rounds where monotonicNanoseconds() - begin < limit {
       for index in benchmarks.indices {
+        let switches = pair.switches
         let before = pair.measure(.raw)
         let time = pair.measure(benchmarks[index])
         let after = pair.measure(.raw)
-        // The host moved a core in between, or somebody else had one: this burst says nothing.
-        guard max(before, after) < 1.2 * min(before, after) else {
-          dropped += 1
-          continue
-        }
+        guard dropped.keeps(switches: pair.switches &- switches, before, after) else { continue }
         let probe = (before + after) / 2
         probes.append(probe)
         results[index].add(time, probe: probe)
@@ -77,32 +68,53 @@ struct Benchmarks {
     }
     pair.end()
 
-    let raw = Result(.raw, times: probes, ratios: probes.map { _ in 1 })
-    printLine(
-      "Round trips between two processes, both spinning, median of bursts (\(dropped) of \(rounds * benchmarks.count) bursts dropped: their probes disagreed)"
-    )
+    // The host puts the two processors nearer to each other or farther off, even in the middle: what is printed is of one distance.
+    let typical = median(probes) ?? 0
+    for index in results.indices { dropped.elsewhere += results[index].keep(near: typical) }
+    var raw = Result(.raw)
+    for probe in probes { raw.add(probe, probe: probe) }
+    _ = raw.keep(near: typical)
+    results.insert(raw, at: 0)
+    printLine("Round trips between two processes on two processors, median of bursts")
+    for sleeps in [false, true] {
+      printLine("")
+      printLine(
+        (sleeps ? "Both sides sleep until they are woken" : "Both sides look all the time").padded(to: 38)
+          + "        ns   x raw")
+      for result in results where result.benchmark.sleeps == sleeps { printLine(result.line) }
+    }
     printLine("")
-    printLine("                                            ns   x raw")
-    for result in [raw] + results { printLine(result.line) }
-    guard let uart = results[2].ratio, let socket = results[3].ratio else {
-      printError("Benchmarks: no burst was quiet enough to count; try again with more --rounds on a quieter machine")
+    for line in dropped.lines { printLine(line) }
+    guard let spinning = ratios(sleeping: false, results), let sleeping = ratios(sleeping: true, results) else {
+      printError(
+        "Benchmarks: no burst of some kind was quiet enough to count; use more --rounds, or a machine that does nothing else")
       exitProcess(ExitCode.tempFail.rawValue)
     }
     printLine("")
-    printLine("UART write through the broker: \(decimal(uart)) times the raw ping-pong (aim: at most 2.5),")
-    printLine("\(decimal(socket / uart)) times faster than the same exchange over a Unix socket (aim: at least 10).")
+    printLine("A UART write through the broker takes \(decimal(spinning.uart)) times the raw ping-pong (aim: at most 2.5).")
+    printLine(
+      "The same over a Unix socket takes \(decimal(spinning.socket / spinning.uart)) times as long where both look all the time,"
+    )
+    printLine("and \(decimal(sleeping.socket / sleeping.uart)) times as long where both sleep.")
     guard let json else { return }
     do throws(Errno) {
-      try writeLines(([raw] + results).map { $0.json }, to: json)
+      try writeLines(results.map { $0.json }, to: json)
     } catch {
       printError("Benchmarks: cannot write \(json): \(error.text)")
       exitProcess(ExitCode.cantCreate.rawValue)
     }
   }
 
-  private static func runRing(_ rounds: Int, _ json: String?) {
+  private static func ratios(sleeping: Bool, _ results: [Result]) -> (uart: Double, socket: Double)? {
+    let uart = results.first { $0.benchmark == .uartWrite(bytes: 5, sleeping: sleeping) }
+    let socket = results.first { $0.benchmark == .socket(sleeping: sleeping) }
+    guard let uart = uart?.ratio, let socket = socket?.ratio else { return nil }
+    return (uart, socket)
+  }
+
+  private static func runRing(_ rounds: Int, _ limit: UInt64, _ json: String?) {
     do {
-      try measureRing(rounds: rounds, json: json)
+      try measureRing(rounds: rounds, limit: limit, json: json)
     } catch {
       printError("Benchmarks: \(error)")
       exitProcess(ExitCode.osError.rawValue)
@@ -117,52 +129,80 @@ struct Benchmarks {
       exitProcess(ExitCode.dataError.rawValue)
     }
   }
+}
 
-  /// A debug build's times mean nothing: runs the release build in its place.
-  private static func runReleaseBuild(_ arguments: [String]) {
-    guard let program = realpath("/proc/self/exe", nil) else { return }
-    let parts = String(cString: program).parts(separatedBy: 0x2f)
-    guard let build = parts.lastIndex(where: { sameText($0, ".build") }) else {
-      return printError("Benchmarks: this is a debug build, its numbers mean nothing: swift run -c release Benchmarks")
+/// Which bursts count, and how many did not, by reason.
+struct Dropped {
+  private var all = 0
+  private var switched = 0
+  private var moved = 0
+  /// Bursts at another distance of the processors than most.
+  var elsewhere = 0
+
+  /// Whether a burst counts.
+  ///
+  /// - Parameters:
+  ///   - switches: Involuntary context switches on either side in the burst and its probes.
+  ///   - before, after: The raw probes around the burst.
+  mutating func keeps(switches: UInt32, _ before: Double, _ after: Double) -> Bool {
+    all += 1
+    if switches != 0 {
+      switched += 1
+      return false
     }
-    let package = parts[..<build].joined(separator: "/")
-    printError("Benchmarks: this is a debug build; building and running the release build instead")
-    let words = ["swift", "run", "--package-path", package, "-c", "release", "Benchmarks"] + arguments
-    var pointers = words.map { strdup($0) } + [nil]
-    execvp("swift", &pointers)
-    printError("Benchmarks: cannot run swift: \(Errno.last.text)")
-    exitProcess(ExitCode.osError.rawValue)
+    if max(before, after) >= 1.2 * min(before, after) {
+      moved += 1
+      return false
+    }
+    return true
+  }
+
+  /// For whoever reads the results.
+  var lines: [String] {
+    let reasons = [
+      (switched, "because the kernel gave one of the two processors to another program in the middle (context switch)"),
+      (
+        moved, "because the raw ping-pong right before and right after differed by a fifth or more (the host moved a processor)"
+      ),
+      (
+        elsewhere,
+        "because the processors were nearer to each other, or farther off, than in most bursts (by the raw ping-pong)"
+      ),
+    ].filter { $0.0 > 0 }
+    return ["\(all - switched - moved - elsewhere) of \(all) bursts count\(reasons.isEmpty ? "" : "; not counted are")"]
+      + reasons.map { "  \($0.0) \($0.1)" }
   }
 }
 
 /// The bursts of one benchmark.
 struct Result {
   let benchmark: Benchmark
-  private var times: [Double]
-  private var ratios: [Double]
+  private var bursts: [(time: Double, probe: Double)] = []
 
-  init(_ benchmark: Benchmark, times: [Double] = [], ratios: [Double] = []) {
-    self.benchmark = benchmark
-    self.times = times
-    self.ratios = ratios
+  init(_ benchmark: Benchmark) { self.benchmark = benchmark }
+
+  mutating func add(_ time: Double, probe: Double) { bursts.append((time, probe)) }
+
+  /// Drops the bursts whose raw probe was not about `typical`: more than half as much again, or less than two thirds. Distances
+  /// differ by more than that. Returns how many these were.
+  mutating func keep(near typical: Double) -> Int {
+    let count = bursts.count
+    bursts.removeAll { $0.probe > 1.5 * typical || 1.5 * $0.probe < typical }
+    return count - bursts.count
   }
 
-  mutating func add(_ time: Double, probe: Double) {
-    times.append(time)
-    ratios.append(time / probe)
-  }
-
-  var ratio: Double? { median(ratios) }
+  var time: Double? { median(bursts.map { $0.time }) }
+  var ratio: Double? { median(bursts.map { $0.time / $0.probe }) }
 
   var line: String {
     let name = benchmark.text.padded(to: 38)
-    guard let time = median(times), let ratio else { return "\(name)  no burst counted" }
+    guard let time, let ratio else { return "\(name)  no burst counted" }
     func right(_ text: String, _ width: Int) -> String { String(repeating: " ", count: max(0, width - text.utf8.count)) + text }
     return "\(name)\(right("\(Int(time.rounded()))", 8))\(right(decimal(ratio), 8))"
   }
 
   var json: String {
-    "{\"benchmark\":\"\(benchmark.name)\",\"bytes\":\(benchmark.bytes),\"p50_ns\":\(decimal(median(times) ?? 0)),\"ratio_to_raw_p50\":\(decimal(ratio ?? 0)),\"bursts\":\(times.count)}"
+    "{\"benchmark\":\"\(benchmark.name)\",\"bytes\":\(benchmark.bytes),\"p50_ns\":\(decimal(time ?? 0)),\"ratio_to_raw_p50\":\(decimal(ratio ?? 0)),\"bursts\":\(bursts.count)}"
   }
 }
 

@@ -84,6 +84,8 @@ struct RingPair: ~Copyable {
   /// How often this side rang, and this process slept.
   private(set) var rings = 0
   private var sleeps: UInt32 = 0
+  /// How often the kernel has taken the processor from this process or its peer.
+  var switches: UInt32 { involuntarySwitches(of: getpid()) &+ involuntarySwitches(of: peer) }
   /// How often the peer slept.
   var peerSleeps: UInt32 { slept.loadAcquiring() }
   static let blockBytes = 256 << 10
@@ -407,22 +409,25 @@ struct RingPair: ~Copyable {
   }
 }
 
-/// Runs every job in every round, each burst between two raw probes.
-func measureRing(rounds: Int, json: String?) throws {
+/// Runs every job in every round, each burst between two raw probes, until there were so many rounds or nanoseconds.
+func measureRing(rounds: Int, limit: UInt64, json: String?) throws {
   var pair = try RingPair()
   var times = RingJob.all.map { _ in [Double]() }
   var ratios = times
   var against = times
   var single = RingJob.all.map { _ in [UInt32]() }
   var probes: [Double] = []
+  var dropped = Dropped()
   let clock = clockCost()
-  for round in 0..<rounds {
+  let begin = monotonicNanoseconds()
+  for round in 0..<rounds where monotonicNanoseconds() - begin < limit {
     var latest: [Int: Double] = [:]
     for (index, job) in RingJob.all.enumerated() {
+      let switches = pair.switches
       let before = pair.probe()
       let time = try pair.measure(job)
       let after = pair.probe()
-      guard max(before, after) < 1.2 * min(before, after) else { continue }
+      guard dropped.keeps(switches: pair.switches &- switches, before, after) else { continue }
       let probe = (before + after) / 2
       probes.append(probe)
       times[index].append(time)
@@ -447,7 +452,7 @@ func measureRing(rounds: Int, json: String?) throws {
 
   var lines: [String] = []
   printLine(
-    "Between two processes, median of bursts; raw ping-pong \(decimal(median(probes) ?? 0)) ns; \(probes.count) of \(rounds * RingJob.all.count) bursts counted"
+    "Between two processes on two processors, median of bursts; raw ping-pong \(decimal(median(probes) ?? 0)) ns"
   )
   printLine("")
   printLine("                               bytes       ns     p99    p999   Mop/s   x raw   speed to reference")
@@ -464,6 +469,8 @@ func measureRing(rounds: Int, json: String?) throws {
       "{\"benchmark\":\"\(job.name)\",\"bytes\":\(job.bytes),\"p50_ns\":\(decimal(time)),\"p99_ns\":\(decimal(p99)),\"p999_ns\":\(decimal(p999)),\"ops_per_s\":\(Int(1e9 / time)),\"ratio_to_raw_p50\":\(decimal(ratio)),\"bursts\":\(times[index].count)}"
     )
   }
+  printLine("")
+  for line in dropped.lines { printLine(line) }
   printLine("")
   printLine("This side rang \(rings) times, for \(sleeps) sleeps of the peer: at most one ring each.")
   if let json { try writeLines(lines, to: json) }
