@@ -43,10 +43,19 @@ public struct Ivshmem: Sendable {
     guard size > 0 || group != nil else { throw .noIvshmem(address: address, why: "has no memory in BAR 2") }
   }
 
-  /// Switches the device's memory on, as a driver would, and opens it.
+  /// Switches the device's memory on, as a driver would, and opens it. Switching on takes CAP_SYS_ADMIN, whatever the file's mode: where it
+  /// is on already (packaging/70-guestbroker.rules does that), a user who may open the memory needs no more.
   func open() throws(Errno) -> FileDescriptor {
-    let enable = try FileDescriptor(opening: "\(directory)/enable", .readWrite)
-    guard writeBytes([0x31, 0x0a], to: enable.number) else { throw .last }
+    if !isEnabled {
+      let enable = try FileDescriptor(opening: "\(directory)/enable", .readWrite)
+      guard writeBytes([0x31, 0x0a], to: enable.number) else { throw .last }
+    }
     return try FileDescriptor(opening: path, .readWrite)
+  }
+
+  /// sysfs counts how often it was switched on.
+  private var isEnabled: Bool {
+    guard let count = readAttribute("\(directory)/enable") else { return false }
+    return !sameText(count, "0")
   }
 }

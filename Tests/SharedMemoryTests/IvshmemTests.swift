@@ -49,6 +49,14 @@ struct IvshmemTests {
     #expect(other.mapping.region.word(at: 4096).load() == 0x1234_5678)
   }
 
+  @Test("One that is switched on already is not switched on again, which takes root")
+  func enabled() throws {
+    let sysfs = try sysfs(bytes: 1 << 16)
+    try sysfs.attribute("\(device)/enable", "2")
+    _ = try OpenLink(link(), override: nil, isExample: false, sysfs: sysfs.path)
+    #expect(try String(contentsOfFile: "\(sysfs.path)/\(device)/enable", encoding: .utf8) == "2\n")
+  }
+
   @Test("Write-combined memory is another file, and the device tree decides")
   func writeCombined() throws {
     let sysfs = try sysfs(bytes: 1 << 16)
