@@ -40,7 +40,7 @@ public struct AgentError: Error, Sendable {
     case refused(Status)
     /// More data than one message takes.
     case tooLong(maximum: Int)
-    /// The kernel refused something; EINTR when `catchInterrupt` noted a SIGINT.
+    /// The kernel refused something; EINTR when `catchTermination` noted a signal.
     case system(Errno)
   }
 }

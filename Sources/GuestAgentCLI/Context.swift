@@ -27,8 +27,9 @@ final class Context {
   let patience: UInt64
   let json: Bool
 
-  /// Reads the device tree: after the whole command line has turned out to make sense.
+  /// Reads the device tree: after the whole command line has turned out to make sense. From here on a signal to end is noted, not obeyed.
   init(_ options: CommonOptions) throws(Failure) {
+    catchTermination()
     let partition: Partition
     let source: TreeSource
     do throws(LoadError) {

@@ -64,7 +64,7 @@ extension Failure {
         "link \(link.name): the protocol was broken (\(reason.text)); \(wasExecuted). Are both sides the same version?", .proto)
     case .refused(let status): self.init(status, error, subject, owner, guest, wasExecuted)
     case .tooLong(let maximum): self.init("\(subject): more than \(maximum) bytes in one message", .usage)
-    case .system(.interrupted): self.init("\(subject): interrupted; \(wasExecuted)", .interrupted)
+    case .system(.interrupted): self.init("\(subject): interrupted; \(wasExecuted)", .ofSignal)
     case .system(let errno): self.init("the system refused: \(errno.text)", .osError)
     }
   }

@@ -6,6 +6,7 @@ import RingBuffer
 struct GuestAgentCLI {
   static func main() {
     claimStandardDescriptors()
+    ignoreWriteSignals()
     var arguments = Arguments(Array(processArguments().dropFirst()), of: "guestagent", withJSON: true)
     do throws(Failure) {
       try run(&arguments)

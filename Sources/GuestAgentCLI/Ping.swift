@@ -30,12 +30,12 @@ func ping(_ arguments: inout Arguments) throws(Failure) {
         ?? "\(context.partition.guestName) has no link with role \"borrower\"", .noHost)
   }
 
-  catchInterrupt()
   var agent = try context.open(link)
   if size > min(agent.maximumRequestData, agent.maximumResponseData) {
     throw Failure("-s \(size) is more than link \(link.name) takes in one message", .usage)
   }
   var times: [UInt64] = []
+  var interruption: Failure?
   do throws(AgentError) {
     try agent.connect()
     if !context.json {
@@ -47,27 +47,40 @@ func ping(_ arguments: inout Arguments) throws(Failure) {
       if count <= 1000, !context.json {
         emit("\(size) bytes from \(link.peerName): seq=\(sequence) time=\(durationText(time))")
       }
-      if sequence < count, interval > 0 { sleepNanoseconds(interval) }
-      if wasInterrupted { break }
+      if sequence == count { break }
+      if interval > 0 { sleepNanoseconds(interval) }
+      if wasInterrupted { throw AgentError(.system(.interrupted), executed: .no) }
     }
   } catch {
-    throw context.failure(error, link.name, link)
+    guard case .system(.interrupted) = error.reason else { throw context.failure(error, link.name, link) }
+    interruption = Failure("link \(link.name): interrupted; \(times.count) of \(count) were answered", .ofSignal)
   }
-  times.heapSort(by: <)
-  let sum = times.reduce(0, &+)
-  func percentile(_ percent: Int) -> UInt64 { times[min(times.count - 1, times.count * percent / 100)] }
-  let measures = ["min", "mean", "p50", "p99", "max"]
-  let values = [percentile(0), sum / UInt64(times.count), percentile(50), percentile(99), percentile(100)]
-  if context.json {
+  printSummary(&times, link, size: size, json: context.json)
+  if let interruption { throw interruption }
+}
+
+/// What it came to, also when it was interrupted.
+private func printSummary(_ times: inout [UInt64], _ link: Link, size: Int, json: Bool) {
+  var measures: [(name: String, time: UInt64)] = []
+  if !times.isEmpty {
+    times.heapSort(by: <)
+    func percentile(_ percent: Int) -> UInt64 { times[min(times.count - 1, times.count * percent / 100)] }
+    measures = [
+      ("min", percentile(0)), ("mean", times.reduce(0, &+) / UInt64(times.count)), ("p50", percentile(50)),
+      ("p99", percentile(99)), ("max", percentile(100)),
+    ]
+  }
+  if json {
     var object = JSONObject()
     object.add("link", link.name)
     object.add("owner", link.peerName)
     object.add("bytes", size)
     object.add("count", times.count)
-    for (name, value) in zip(measures, values) { object.add("\(name)_ns", value) }
+    for measure in measures { object.add("\(measure.name)_ns", measure.time) }
     emit(object.text)
   } else {
     emit("--- \(link.peerName): \(times.count) answered ---")
-    emit("round trip \(measures.joined(by: "/")) = \(values.map { durationText($0) }.joined(by: "/"))")
+    if measures.isEmpty { return }
+    emit("round trip \(measures.map { $0.name }.joined(by: "/")) = \(measures.map { durationText($0.time) }.joined(by: "/"))")
   }
 }

@@ -91,7 +91,6 @@ private func write(_ arguments: inout Arguments) throws(Failure) {
   }
 
   let context = try Context(options)
-  catchInterrupt()
   let connection = try Connection(context, name)
   var total = 0
   let start = monotonicNanoseconds()

@@ -1,3 +1,5 @@
+import CLinux
+
 /// How a program ends, in the numbers of sysexits(3).
 public enum ExitCode: Int32, Sendable {
   case ok = 0
@@ -27,8 +29,16 @@ public enum ExitCode: Int32, Sendable {
   case noPermission = 77
   /// A device tree says something that doesn't fit.
   case config = 78
-  /// SIGINT, as a shell reports it.
+  // A signal ended it, as a shell reports that: 128 and the signal's number.
+  /// SIGHUP: the terminal is gone.
+  case hungUp = 129
+  /// SIGINT
   case interrupted = 130
+  /// SIGTERM
+  case terminated = 143
+
+  /// What the signal that made `wasInterrupted` true means.
+  public static var ofSignal: ExitCode { ExitCode(rawValue: 128 + lx_caught_signal()) ?? .interrupted }
 }
 
 /// Why a program ends: one sentence that names the thing and the remedy.

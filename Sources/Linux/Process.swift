@@ -1,5 +1,4 @@
 import CLinux
-import Synchronization
 
 /// The first thing that a program does: sees to it that nothing it opens becomes its standard input, output or error.
 public func claimStandardDescriptors() { lx_claim_standard_descriptors() }
@@ -80,17 +79,16 @@ public var processorCount: Int { Int(lx_processor_count()) }
 @inline(__always)
 public func monotonicNanoseconds() -> UInt64 { lx_now_ns() }
 
-/// From now on the first SIGINT only makes `wasInterrupted` true, and ends a sleep or a read; the second one ends the program.
-public func catchInterrupt() {
-  interrupted.store(false, ordering: .relaxed)  // makes sure that the handler isn't the first to touch it
-  lx_on_interrupt { _ in interrupted.store(true, ordering: .relaxed) }
-}
+/// From now on the first SIGINT, SIGTERM or SIGHUP only makes `wasInterrupted` true, and ends a sleep or a read; the second one ends the
+/// program. A signal that this process was started to ignore stays ignored: nohup and a shell's background do that.
+public func catchTermination() { lx_catch_termination() }
 
-public var wasInterrupted: Bool { interrupted.load(ordering: .relaxed) }
+/// Whether one of the signals of `catchTermination` came.
+public var wasInterrupted: Bool { lx_caught_signal() != 0 }
 
-/// Written by the signal handler, which can reach nothing but a global. Not shared memory, and no lock: what Synchronization has is what
-/// the language offers for this. In CLinux, whose functions each file has a copy of, it would be several.
-private let interrupted = Atomic<Bool>(false)
+/// From now on output that cannot be written is an error: EPIPE where nobody reads, EFBIG beyond `ulimit -f`. By default either ends
+/// the program without a word.
+public func ignoreWriteSignals() { lx_ignore_write_signals() }
 
 /// May return early: a signal came.
 public func sleepNanoseconds(_ duration: UInt64) { lx_sleep_ns(duration) }

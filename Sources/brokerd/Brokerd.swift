@@ -8,6 +8,7 @@ import SharedMemory
 struct Brokerd {
   static func main() {
     claimStandardDescriptors()
+    ignoreWriteSignals()
     var arguments = Arguments(Array(processArguments().dropFirst()), of: "brokerd")
     do throws(Failure) {
       try run(&arguments)
@@ -46,7 +47,6 @@ struct Brokerd {
     configuration.simulate = options.simulate
     if let spin = options.spin { configuration.spinNanoseconds = spin }
 
-    lx_ignore_sigpipe()
     // Before the service starts threads: they inherit what is blocked.
     let signals = FileDescriptor(owning: lx_signal_fd())
     guard signals.number >= 0 else { throw Failure("cannot wait for signals: \(Errno.last.text)", .osError) }

@@ -175,15 +175,19 @@ struct ErrorTests {
     #expect(try broker.agent(["uart", "write", "uart2", "x"]).code == 0)
   }
 
-  @Test("SIGINT ends a ping with its summary, and a write with how much was executed")
-  func interrupted() throws {
+  @Test(
+    "SIGINT, SIGTERM and SIGHUP end a ping with its summary, and a write with how much was executed",
+    arguments: [SIGINT, SIGTERM, SIGHUP])
+  func interrupted(signal: Int32) throws {
+    let code = 128 + signal
     let line = try TerminalPair()
     let broker = try Broker(["--bind", "uart2=\(line.slavePath)"])
     let ping = try broker.start(["ping", "-c", "900"])
     try ping.wait { ping.outputText.contains("seq=2") }
-    kill(ping.process.processIdentifier, SIGINT)
-    #expect(ping.finish() == 0)
+    kill(ping.process.processIdentifier, signal)
+    #expect(ping.finish() == code)
     #expect(ping.outputText.contains(" answered ---"))
+    #expect(sentence(ping.errorText).hasPrefix("link g1g2: interrupted; "))
     // Nobody reads the line: the write stands still.
     let writer = try broker.start(["uart", "write", "uart2", "-", "--timeout", "10min", "--json"], input: Data(count: 1 << 20))
     var waiting: Int32 = 0
@@ -191,12 +195,70 @@ struct ErrorTests {
       _ = ioctl(line.master, UInt(FIONREAD), &waiting)
       return waiting > 0
     }
-    kill(writer.process.processIdentifier, SIGINT)
-    #expect(writer.finish() == 130)
+    kill(writer.process.processIdentifier, signal)
+    #expect(writer.finish() == code)
     #expect(writer.errorText.contains("uart2: interrupted; "))
     let text = try #require(writer.outputText.split(separator: "\n").last)
     let object = try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
-    #expect(object["exit_code"] as? Int == 130)
+    #expect(object["exit_code"] as? Int == Int(code))
+  }
+
+  @Test("A ping that is interrupted while it waits for an answer has its summary, too")
+  func interruptedInAnswer() throws {
+    let broker = try Broker()
+    let ping = try broker.start(["ping", "-c", "900", "-i", "0"])
+    try ping.wait { ping.outputText.contains("seq=2") }
+    kill(broker.program.process.processIdentifier, SIGSTOP)
+    let seen = ping.outputText
+    usleep(100_000)
+    try #require(ping.process.isRunning, "\(seen)")
+    kill(ping.process.processIdentifier, SIGINT)
+    #expect(ping.finish() == 130)
+    #expect(ping.outputText.contains(" answered ---"))
+  }
+
+  @Test("A read that is interrupted says how much it printed")
+  func interruptedRead() throws {
+    let line = try TerminalPair()
+    let broker = try Broker(["--bind", "uart2=\(line.slavePath)"])
+    let reader = try broker.start(["uart", "read", "uart2"])
+    line.write(Array("abc".utf8))
+    try reader.wait { reader.outputText == "abc" }
+    kill(reader.process.processIdentifier, SIGTERM)
+    #expect(reader.finish() == 143)
+    #expect(sentence(reader.errorText) == "uart2: interrupted; 3 bytes were read before")
+  }
+
+  @Test("A second signal ends the program at once")
+  func interruptedTwice() throws {
+    let broker = try Broker()
+    let ping = try broker.start(["ping", "-i", "1h"])
+    try ping.wait { ping.outputText.contains("seq=1") }
+    // Stopped it gets both at once, before it can end by the first.
+    for signal in [SIGSTOP, SIGINT, SIGTERM, SIGCONT] { kill(ping.process.processIdentifier, signal) }
+    _ = ping.finish()
+    #expect(ping.process.terminationReason == .uncaughtSignal)
+    #expect(!ping.outputText.contains(" answered ---"))
+  }
+
+  @Test("A signal that is ignored when the program starts stays ignored", arguments: ["HUP", "INT"])
+  func ignoredSignal(name: String) throws {
+    let broker = try Broker()
+    let shell = try Shell(
+      "trap '' \(name); exec \(built("guestagent").path) ping -c 3 -i 300ms --memory g1g2=\(broker.memory)")
+    try shell.wait { shell.outputText.contains("seq=1") }
+    kill(shell.process.processIdentifier, name == "HUP" ? SIGHUP : SIGINT)
+    #expect(shell.finish() == 0)
+    #expect(shell.outputText.contains("3 answered ---"))
+  }
+
+  @Test("A limit for files' sizes is an error with a sentence")
+  func fileSizeLimit() throws {
+    let memory = temporaryMemory()
+    defer { unlink(memory) }
+    let broker = try Shell("ulimit -f 0; exec \(built("brokerd").path) --owner guest1 --memory g1g2=\(memory)")
+    #expect(broker.finish() == 73)
+    #expect(sentence(broker.errorText) == "link g1g2: cannot map \(memory): File too large")
   }
 
   @Test(

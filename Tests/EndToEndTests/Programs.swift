@@ -38,7 +38,7 @@ final class Program {
   }
 
   init(at path: URL, _ arguments: [String], input data: Data? = nil, environment: [String: String] = [:]) throws {
-    lx_ignore_sigpipe()  // a program that ends before it has read its input is no reason to end here
+    lx_ignore_write_signals()  // a program that ends before it has read its input is no reason to end here
     process.executableURL = path
     process.arguments = arguments
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }

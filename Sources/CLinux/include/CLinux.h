@@ -363,20 +363,16 @@ static inline int lx_signal_fd(void) {
   if (sigprocmask(SIG_BLOCK, &set, 0) != 0) return -1;
   return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
-/// The first SIGINT interrupts system calls and calls `handler`; the next one does what it does by default.
-static inline void lx_on_interrupt(void (*_Nonnull handler)(int)) {
-  struct sigaction action;
-  memset(&action, 0, sizeof action);
-  action.sa_handler = handler;
-  action.sa_flags = (int)SA_RESETHAND;
-  sigaction(SIGINT, &action, 0);
-  // Whoever started this program may have done so from a thread that takes no signals.
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigprocmask(SIG_UNBLOCK, &set, 0);
+/// The first SIGINT, SIGTERM or SIGHUP interrupts system calls and is remembered; the next one does what it does by default. One that is
+/// ignored stays so.
+void lx_catch_termination(void);
+/// The number of the first of these signals that came; 0 before. Any thread.
+int lx_caught_signal(void);
+/// Writing to a closed pipe, or beyond the limit for files' sizes, becomes an error (EPIPE, EFBIG) that ends nobody without a word.
+static inline void lx_ignore_write_signals(void) {
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
 }
-static inline void lx_ignore_sigpipe(void) { signal(SIGPIPE, SIG_IGN); }
 
 /// Starts a thread with a small stack; the result is an errno value. It takes no signals: the first thread does.
 static inline int lx_thread(uintptr_t *_Nonnull thread, void *_Nullable (*_Nonnull body)(void *_Nullable),

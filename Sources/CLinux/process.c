@@ -1,0 +1,32 @@
+// What a process has once: the signal that is to end it.
+#include "CLinux.h"
+
+static int caught;
+
+int lx_caught_signal(void) { return __atomic_load_n(&caught, __ATOMIC_RELAXED); }
+
+static void note(int number) {
+  if (lx_caught_signal()) {
+    // Blocked in here: it comes when the handler returns.
+    signal(number, SIG_DFL);
+    raise(number);
+  }
+  __atomic_store_n(&caught, number, __ATOMIC_RELAXED);
+}
+
+void lx_catch_termination(void) {
+  static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+  struct sigaction action, old;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = note;
+  sigset_t set;
+  sigemptyset(&set);
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+    // nohup, and a shell that puts a program into the background, have it ignore some.
+    if (sigaction(numbers[i], 0, &old) == 0 && old.sa_handler == SIG_IGN) continue;
+    sigaction(numbers[i], &action, 0);
+    sigaddset(&set, numbers[i]);
+  }
+  // Whoever started this program may have done so from a thread that takes no signals.
+  sigprocmask(SIG_UNBLOCK, &set, 0);
+}
