@@ -65,7 +65,7 @@ extension Failure {
     case .refused(let status): self.init(status, error, subject, owner, guest, wasExecuted)
     case .tooLong(let maximum): self.init("\(subject): more than \(maximum) bytes in one message", .usage)
     case .system(.interrupted): self.init("\(subject): interrupted; \(wasExecuted)", .ofSignal)
-    case .system(let errno): self.init("the system refused: \(errno.text)", .osError)
+    case .system(let errno): self.init("link \(link.name): cannot lock a channel of its region: \(errno.text)", .osError)
     }
   }
 

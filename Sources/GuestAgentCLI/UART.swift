@@ -109,7 +109,11 @@ private func write(_ arguments: inout Arguments) throws(Failure) {
     var error = error
     error.done += total
     if total > 0, error.executed == .no { error.executed = .yes }
-    throw connection.failure(error)
+    let failure = connection.failure(error)
+    // The channel is locked already: what this guest's kernel can refuse now is its input.
+    guard case .system(let errno) = error.reason, !errno.isInterruption else { throw failure }
+    throw failure.with(
+      sentence: "\(name): cannot read standard input (\(errno.text)); \(error.done) bytes were executed before", .osError)
   }
   let time = monotonicNanoseconds() - start
   if context.json {
@@ -128,7 +132,6 @@ private func write(_ arguments: inout Arguments) throws(Failure) {
 private func readInput(atMost count: Int) throws(AgentError) -> [UInt8]? {
   var buffer = [UInt8](repeating: 0, count: count)
   do throws(Errno) {
-    if wasInterrupted { throw .interrupted }
     let count = try readStandardInput(into: &buffer)
     return count == 0 ? nil : Array(buffer[..<count])
   } catch {
@@ -191,8 +194,8 @@ private func read(_ arguments: inout Arguments) throws(Failure) {
         object.add("lost", UInt64(received.lost))
         object.add("hex", hexadecimal(received.bytes))
         emit(object.text)
-      } else if !writeBytes(received.bytes, to: 1) {
-        throw Failure("\(name): cannot write to standard output: \(Errno.last.text)", .ioError)
+      } else {
+        try printReceived(received.bytes, connection, after: total - received.bytes.count)
       }
     } else if let silence, (monotonicNanoseconds() - lastByte) / 1_000_000 >= UInt64(silence) {
       guard let wanted else { break }
@@ -201,6 +204,15 @@ private func read(_ arguments: inout Arguments) throws(Failure) {
     }
   }
   if lost > 0 { throw Failure("\(name): \(lost) bytes were lost", .ioError) }
+}
+
+/// Prints bytes that were received, `before` of which are printed already.
+private func printReceived(_ bytes: [UInt8], _ connection: Connection, after before: Int) throws(Failure) {
+  let (done, error) = writeAll(bytes, to: 1)
+  guard let error else { return }
+  throw Failure(
+    "\(connection.name): cannot write to standard output (\(error.text)); \(before + bytes.count) bytes were taken from \(connection.link.peerName), and the last \(bytes.count - done) of them are written nowhere",
+    error.isInterruption ? .ofSignal : .ioError)
 }
 
 // ---- config ----------------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ public struct Arguments {
       var object = facts
       object.add("error", sentence)
       object.add("exit_code", Int(exitCode.rawValue))
-      printResult(object.text, of: program)
+      _ = unprinted(object.text, of: program)
     }
     printError("\(program): \(sentence)")
     if exitCode == .usage { printError("Try '\(manual) --help'.") }

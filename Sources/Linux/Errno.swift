@@ -19,6 +19,9 @@ public struct Errno: Error, Equatable, Sendable {
   /// ENOENT.
   public var isMissing: Bool { code == ENOENT }
 
+  /// EINTR.
+  public var isInterruption: Bool { code == EINTR }
+
   public static var interrupted: Errno { Errno(EINTR) }
   public static var io: Errno { Errno(EIO) }
   public static var fileTooBig: Errno { Errno(EFBIG) }

@@ -28,8 +28,20 @@ public struct FileDescriptor: ~Copyable, Sendable {
 
 }
 
-/// At most `buffer.count` bytes of standard input; 0 at its end.
-public func readStandardInput(into buffer: inout [UInt8]) throws(Errno) -> Int { try readSome(0, into: &buffer) }
+/// At most `buffer.count` bytes of standard input; 0 at its end. Waits for them, also where another process made it non-blocking.
+///
+/// - Throws: EINTR when `wasInterrupted`.
+public func readStandardInput(into buffer: inout [UInt8]) throws(Errno) -> Int {
+  while true {
+    if wasInterrupted { throw .interrupted }
+    do throws(Errno) {
+      return try readSome(0, into: &buffer)
+    } catch {
+      guard error.code == EAGAIN else { throw error }
+      _ = lx_wait_readable(0, .max)
+    }
+  }
+}
 
 private func readSome(_ number: Int32, into buffer: inout [UInt8]) throws(Errno) -> Int {
   while true {

@@ -163,24 +163,49 @@ public func printLine(_ text: String) { writeLine(text, to: 1) }
 /// Prints a line on stderr.
 public func printError(_ text: String) { writeLine(text, to: 2) }
 
-/// Prints a line of results. Ends the program when it can't: nobody should believe that all is well.
+/// Prints a line of results. Ends the program when it can't: nobody should believe that all is well. What the line says is then told on
+/// standard error, since it was done.
 public func printResult(_ line: String, of program: String) {
-  if writeBytes(Array(line.utf8) + [0x0a], to: 1) { return }
-  printError("\(program): cannot write to standard output: \(Errno.last.text)")
-  exitProcess(ExitCode.ioError.rawValue)
+  if let error = unprinted(line, of: program) { exitProcess((error.isInterruption ? ExitCode.ofSignal : .ioError).rawValue) }
+}
+
+/// Prints a line of results, or says on standard error which one couldn't be printed. Returns why.
+func unprinted(_ line: String, of program: String) -> Errno? {
+  guard let error = writeAll(Array(line.utf8) + [0x0a], to: 1).error else { return nil }
+  // A page of help is no result.
+  let result = line.utf8.contains(0x0a) ? "" : "; it was: \(line)"
+  printError("\(program): cannot write the result to standard output (\(error.text))\(result)")
+  return error
 }
 
 private func writeLine(_ text: String, to number: Int32) {
-  writeBytes(Array(text.utf8) + [0x0a], to: number)
+  // A service doesn't stand still because nobody reads its messages from a pipe.
+  _ = writeAll(Array(text.utf8) + [0x0a], to: number, patience: number == 2 ? 100_000_000 : .max)
 }
 
 /// Writes to an inherited descriptor. Returns false when it can't (a closed pipe).
 @discardableResult
-public func writeBytes(_ bytes: [UInt8], to number: Int32) -> Bool {
+public func writeBytes(_ bytes: [UInt8], to number: Int32) -> Bool { writeAll(bytes, to: number).error == nil }
+
+/// Writes to an inherited descriptor. Where another process made that non-blocking, and it is full, this waits.
+///
+/// - Parameter patience: How long to wait each time, in nanoseconds.
+/// - Returns: How many bytes were written, and why that isn't all: EINTR when `wasInterrupted` became true meanwhile.
+public func writeAll(_ bytes: [UInt8], to number: Int32, patience: UInt64 = .max) -> (done: Int, error: Errno?) {
   var done = 0
+  let wasInterruptedBefore = wasInterrupted
   while done < bytes.count {
     let count = unsafe bytes.withUnsafeBytes { unsafe write(number, $0.baseAddress! + done, $0.count - done) }
-    if count > 0 { done += count } else if lx_errno() != EINTR { return false }
+    if count > 0 {
+      done += count
+      continue
+    }
+    let error = count == 0 ? Errno.io : Errno.last
+    if error.isInterruption, !wasInterrupted || wasInterruptedBefore { continue }
+    guard error.code == EAGAIN else { return (done, error) }
+    if lx_wait_writable(number, patience) != 0 { continue }
+    if wasInterrupted, !wasInterruptedBefore { return (done, .interrupted) }
+    if patience != .max { return (done, error) }
   }
-  return true
+  return (done, nil)
 }

@@ -155,12 +155,118 @@ struct ErrorTests {
     #expect(agent.outputText == "")
   }
 
-  @Test("Output that can't be written exits with 74", arguments: ["list", "--version", "uart config uart2"])
-  func fullOutput(command: String) throws {
+  @Test(
+    "Output that can't be written exits with 74, and says what it would have been",
+    arguments: [
+      ("list", "NAME   CLASS  OWNER   ACCESS  LINK  STATE"), ("--version", "guestagent 0.1.0 (protocol 1, layout 1)"),
+      ("uart config uart2", "uart2: 115200n81"), ("uart flush uart2", "uart2: 0 bytes discarded"),
+      ("uart write uart2 hello", "uart2: 5 bytes sent by guest1 in "),
+      ("uart write uart2 hello --json", #"{"peripheral":"uart2","owner":"guest1","bytes":5,"executed":"yes","drained":true,"#),
+    ])
+  func fullOutput(command: String, result: String) throws {
     let broker = try Broker()
     let shell = try Shell("\(built("guestagent").path) \(command) --memory g1g2=\(broker.memory) >/dev/full")
     #expect(shell.finish() == 74)
-    #expect(sentence(shell.errorText) == "cannot write to standard output: No space left on device")
+    #expect(
+      sentence(shell.errorText).hasPrefix(
+        "cannot write the result to standard output (No space left on device); it was: \(result)"))
+  }
+
+  @Test("Output to a closed pipe says what was done, too")
+  func closedPipe() throws {
+    let broker = try Broker()
+    let agent = "\(built("guestagent").path) uart write uart2 hello --memory g1g2=\(broker.memory)"
+    let shell = try Shell("{ sleep 0.3; \(agent); echo $? >&2; } | true")
+    shell.finish()
+    #expect(
+      shell.errorText.contains(
+        "cannot write the result to standard output (Broken pipe); it was: uart2: 5 bytes sent by guest1"))
+    #expect(shell.errorText.hasSuffix("\n74\n"))
+  }
+
+  @Test("A failure whose JSON can't be printed keeps its own sentence and exit code")
+  func fullOutputOfFailure() throws {
+    let shell = try Shell("\(built("guestagent").path) uart write uart9 hello --json >/dev/full")
+    #expect(shell.finish() == 68)
+    #expect(sentence(shell.errorText).hasPrefix("unknown peripheral 'uart9'"))
+  }
+
+  @Test("A read whose output is full says how many bytes were taken and not printed")
+  func fullOutputOfRead() throws {
+    let line = try TerminalPair()
+    let broker = try Broker(["--bind", "uart2=\(line.slavePath)"])
+    line.write(Array("abcde".utf8))
+    let shell = try Shell("\(built("guestagent").path) uart read uart2 -n 5 --memory g1g2=\(broker.memory) >/dev/full")
+    #expect(shell.finish() == 74)
+    let text = sentence(shell.errorText)
+    #expect(text.hasPrefix("uart2: cannot write to standard output (No space left on device); "), "\(text)")
+    #expect(text.contains(" bytes were taken from guest1, and the last "), "\(text)")
+  }
+
+  @Test("Pipes that somebody else made non-blocking are waited for")
+  func nonBlockingPipes() throws {
+    let line = try TerminalPair()
+    let broker = try Broker(["--bind", "uart2=\(line.slavePath)"])
+    var ends: [Int32] = [0, 0]
+    try #require(pipe2(&ends, O_CLOEXEC | O_NONBLOCK) == 0)
+    let writer = Process()
+    writer.executableURL = built("guestagent")
+    writer.arguments = ["uart", "write", "uart2", "-", "--memory", "g1g2=\(broker.memory)"]
+    writer.standardInput = FileHandle(fileDescriptor: ends[0])
+    writer.standardOutput = FileHandle.nullDevice
+    try writer.run()
+    close(ends[0])
+    #expect(CLinux.write(ends[1], "one", 3) == 3)
+    #expect(line.read(3) == Array("one".utf8))
+    #expect(CLinux.write(ends[1], "two", 3) == 3)
+    close(ends[1])
+    #expect(line.read(3) == Array("two".utf8))
+    writer.waitUntilExit()
+    #expect(writer.terminationStatus == 0)
+
+    try #require(pipe2(&ends, O_CLOEXEC | O_NONBLOCK) == 0)
+    let reader = Process()
+    reader.executableURL = built("guestagent")
+    reader.arguments = ["uart", "read", "uart2", "-n", "200000", "--memory", "g1g2=\(broker.memory)"]
+    reader.standardOutput = FileHandle(fileDescriptor: ends[1])
+    try reader.run()
+    close(ends[1])
+    // More than a pipe holds, before anybody reads it.
+    let bytes = (0..<200_000).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 4) }
+    Thread.detachNewThread { line.write(bytes) }
+    usleep(300_000)
+    var got: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 65536)
+    while true {
+      let count = CLinux.read(ends[0], &buffer, buffer.count)
+      if count == 0 { break }
+      if count > 0 { got += buffer[..<count] } else { usleep(1000) }
+    }
+    close(ends[0])
+    reader.waitUntilExit()
+    #expect(reader.terminationStatus == 0)
+    #expect(got == bytes)
+  }
+
+  @Test("A wait for a non-blocking pipe ends by a signal")
+  func interruptedWait() throws {
+    let broker = try Broker()
+    var ends: [Int32] = [0, 0]
+    try #require(pipe2(&ends, O_CLOEXEC | O_NONBLOCK) == 0)
+    defer { for end in ends { close(end) } }
+    let errors = Pipe()
+    let writer = Process()
+    writer.executableURL = built("guestagent")
+    writer.arguments = ["uart", "write", "uart2", "-", "--memory", "g1g2=\(broker.memory)"]
+    writer.standardInput = FileHandle(fileDescriptor: ends[0])
+    writer.standardError = errors
+    try writer.run()
+    usleep(300_000)
+    kill(writer.processIdentifier, SIGTERM)
+    writer.waitUntilExit()
+    #expect(writer.terminationStatus == 143)
+    let text = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    #expect(sentence(text) == "uart2: interrupted; it was not executed")
   }
 
   @Test("Standard descriptors that are closed are not taken by the region or a device")
@@ -169,7 +275,8 @@ struct ErrorTests {
     let agent = built("guestagent").path
     let input = try Shell("\(agent) uart write uart2 - --memory g1g2=\(broker.memory) <&-")
     #expect(input.finish() == 71)
-    #expect(sentence(input.errorText) == "the system refused: Bad file descriptor")
+    #expect(
+      sentence(input.errorText) == "uart2: cannot read standard input (Bad file descriptor); 0 bytes were executed before")
     let output = try Shell("\(agent) ping -c 1 --memory g1g2=\(broker.memory) >&-")
     #expect(output.finish() == 74)
     #expect(try broker.agent(["uart", "write", "uart2", "x"]).code == 0)

@@ -344,12 +344,14 @@ static inline int lx_epoll_wait(int epoll, struct lx_event *_Nonnull events, uin
   return count;
 }
 
-/// Whether `fd` is readable, or becomes so within `ns`. May return early.
-static inline int lx_wait_readable(int fd, uint64_t ns) {
-  struct pollfd p = {.fd = fd, .events = POLLIN};
+/// Whether `events` of poll(2) come true for `fd` within `ns`; UINT64_MAX waits for ever. May return early.
+static inline int lx_wait_for(int fd, short events, uint64_t ns) {
+  struct pollfd p = {.fd = fd, .events = events};
   struct timespec t = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
-  return ppoll(&p, 1, &t, 0) == 1;
+  return ppoll(&p, 1, ns == UINT64_MAX ? 0 : &t, 0) == 1;
 }
+static inline int lx_wait_readable(int fd, uint64_t ns) { return lx_wait_for(fd, POLLIN, ns); }
+static inline int lx_wait_writable(int fd, uint64_t ns) { return lx_wait_for(fd, POLLOUT, ns); }
 
 static inline int lx_epoll(void) { return epoll_create1(EPOLL_CLOEXEC); }
 static inline int lx_eventfd(int blocking) { return eventfd(0, EFD_CLOEXEC | (blocking ? 0 : EFD_NONBLOCK)); }
