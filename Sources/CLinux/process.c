@@ -1,5 +1,29 @@
-// What a process has once: the signal that is to end it.
+// What a process has once: its arguments, and the signal that is to end it.
 #include "CLinux.h"
+
+// ---- Arguments: Embedded Swift has no CommandLine, and /proc may not be there ------------------------------------------
+
+static size_t count;
+static char **words;
+
+#ifdef __GLIBC__
+__attribute__((constructor)) static void keep(int argc, char **argv) {
+  count = argc > 0 ? (size_t)argc : 0;
+  words = argv;
+}
+#else
+// musl gives a constructor nothing. The kernel puts a process's arguments before its environment: how many, each, a null.
+__attribute__((constructor)) static void keep(void) {
+  char **last = environ - 2;
+  while ((uintptr_t)*(last - count) != count) count++;
+  words = environ - 1 - count;
+}
+#endif
+
+size_t lx_argument_count(void) { return count; }
+const char *lx_argument(size_t index) { return index < count ? words[index] : ""; }
+
+// ---- Signals -----------------------------------------------------------------------------------------------------------
 
 static int caught;
 

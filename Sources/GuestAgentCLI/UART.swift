@@ -84,7 +84,7 @@ private func write(_ arguments: inout Arguments) throws(Failure) {
     arguments.fail("uart write: write what? Give the text, or - for standard input")
   }
   let fromInput = sameText(text, "-") && !isHex
-  var data = argumentBytes(text)
+  var data = text.systemBytes
   if isHex {
     guard let bytes = parseHex(text) else { arguments.fail("uart write: '\(text)' is not an even number of hex digits") }
     data = bytes
@@ -211,7 +211,7 @@ private func printReceived(_ bytes: [UInt8], _ connection: Connection, after bef
   let (done, error) = writeAll(bytes, to: 1)
   guard let error else { return }
   throw Failure(
-    "\(connection.name): cannot write to standard output (\(error.text)); \(before + bytes.count) bytes were taken from \(connection.link.peerName), and the last \(bytes.count - done) of them are written nowhere",
+    "\(connection.name): cannot write to standard output (\(error.text)); \(before + bytes.count) bytes were taken from \(connection.link.peerName), and the last \(bytes.count - done) of them are lost",
     error.isInterruption ? .ofSignal : .ioError)
 }
 

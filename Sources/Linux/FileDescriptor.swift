@@ -20,7 +20,7 @@ public struct FileDescriptor: ~Copyable, Sendable {
       case .readWrite: O_RDWR
       case .createReadWrite: O_RDWR | O_CREAT
       }
-    number = try check(unsafe lx_open(path, mode | flags, 0o600))
+    number = try check(unsafe lx_open(path.systemPath, mode | flags, 0o600))
   }
 
   /// At most `buffer.count` bytes; 0 at the end.
@@ -71,17 +71,17 @@ public func readFile(_ path: String, limit: Int) throws(Errno) -> [UInt8] {
 /// Puts `content` into a file, whole or not at all: under another name beside it first. Mode 0666 but for the umask.
 public func writeFile(_ path: String, _ content: [UInt8]) throws(Errno) {
   let draft = "\(path).\(randomSession())"
-  let number = try check(unsafe lx_open(draft, O_WRONLY | O_CREAT | O_EXCL, 0o666))
+  let number = try check(unsafe lx_open(draft.systemPath, O_WRONLY | O_CREAT | O_EXCL, 0o666))
   guard writeBytes(content, to: number), fsync(number) == 0 || lx_errno() == EINVAL else {
     let error = Errno.last
     close(number)
-    unsafe unlink(draft)
+    unsafe unlink(draft.systemPath)
     throw error
   }
   close(number)
-  guard unsafe rename(draft, path) == 0 else {
+  guard unsafe rename(draft.systemPath, path.systemPath) == 0 else {
     let error = Errno.last
-    unsafe unlink(draft)
+    unsafe unlink(draft.systemPath)
     throw error
   }
 }
@@ -94,17 +94,17 @@ public func makeDirectory(_ path: String) throws(Errno) {
   for (index, part) in parts.enumerated() {
     made = index == 0 ? part : "\(made)/\(part)"
     if part.utf8.isEmpty || fileKind(made) == .directory { continue }
-    guard unsafe mkdir(made, 0o777) == 0 || lx_errno() == EEXIST && fileKind(made) == .directory else { throw .last }
+    guard unsafe mkdir(made.systemPath, 0o777) == 0 || lx_errno() == EEXIST && fileKind(made) == .directory else { throw .last }
   }
 }
 
 /// Names in a directory but "." and "..", in no order. `limit` bounds how many.
 public func listDirectory(_ path: String, limit: Int) throws(Errno) -> [String] {
-  guard let directory = unsafe opendir(path) else { throw .last }
+  guard let directory = unsafe opendir(path.systemPath) else { throw .last }
   defer { unsafe _ = closedir(directory) }
   var names: [String] = []
   while let entry = unsafe readdir(directory) {
-    let name = unsafe String(cString: lx_entry_name(entry))
+    let name = unsafe String(systemText: lx_entry_name(entry))
     if sameText(name, ".") || sameText(name, "..") { continue }
     guard names.count < limit else { throw .fileTooBig }
     names.append(name)
@@ -116,26 +116,26 @@ public enum FileKind: Sendable { case none, regular, directory, other }
 
 /// What `path` names, following links.
 public func fileKind(_ path: String) -> FileKind {
-  let mode = unsafe lx_path_mode(path)
+  let mode = unsafe lx_path_mode(path.systemPath)
   if mode == 0 { return .none }
   return lx_is_regular(mode) != 0 ? .regular : lx_is_directory(mode) != 0 ? .directory : .other
 }
 
 /// Whether both paths name one file or directory, following links.
-public func isSameFile(_ a: String, _ b: String) -> Bool { unsafe lx_same_file(a, b) != 0 }
+public func isSameFile(_ a: String, _ b: String) -> Bool { unsafe lx_same_file(a.systemPath, b.systemPath) != 0 }
 
 /// The path without links, "." and ".."; nil when it names nothing.
 public func realPath(_ path: String) -> String? {
-  guard let found = unsafe realpath(path, nil) else { return nil }
+  guard let found = unsafe realpath(path.systemPath, nil) else { return nil }
   defer { unsafe free(found) }
-  return unsafe String(cString: found)
+  return unsafe String(systemText: found)
 }
 
 /// The last part of what a symbolic link says: "vfio-pci" for a device's `driver` in sysfs. Nil when it is no link.
 public func linkedName(_ path: String) -> String? {
   var buffer = [CChar](repeating: 0, count: 4096)
-  let count = unsafe lx_readlink(path, &buffer, buffer.count)
+  let count = unsafe lx_readlink(path.systemPath, &buffer, buffer.count)
   guard count > 0 else { return nil }
   let bytes = buffer[..<count].map { UInt8(bitPattern: $0) }
-  return String(decoding: bytes[((bytes.lastIndex(of: 0x2f) ?? -1) + 1)...], as: UTF8.self)
+  return String(systemBytes: Array(bytes[((bytes.lastIndex(of: 0x2f) ?? -1) + 1)...]))
 }

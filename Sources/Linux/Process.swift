@@ -3,19 +3,12 @@ import CLinux
 /// The first thing that a program does: sees to it that nothing it opens becomes its standard input, output or error.
 public func claimStandardDescriptors() { lx_claim_standard_descriptors() }
 
-/// This process's arguments, its name first; what is not UTF-8 in them is replaced.
-public func processArguments() -> [String] { commandLine().map { String(decoding: $0, as: UTF8.self) } }
-
-/// The bytes of that one of this process's arguments which reads as `text`: the last one, should there be several.
-public func argumentBytes(_ text: String) -> [UInt8] {
-  commandLine().last { sameText(String(decoding: $0, as: UTF8.self), text) } ?? Array(text.utf8)
-}
-
-/// From /proc, because Embedded Swift has no `CommandLine`.
-private func commandLine() -> [[UInt8]] {
-  guard var bytes = try? readFile("/proc/self/cmdline", limit: 4 << 20) else { return [] }
-  if bytes.last == 0 { bytes.removeLast() }
-  return parts(of: bytes, separatedBy: 0)
+/// This process's arguments, its name first, as system text (`String.init(systemBytes:)`).
+public func processArguments() -> [String] {
+  (0..<lx_argument_count()).map { index in
+    let argument = unsafe lx_argument(index)
+    return unsafe String(systemText: argument)
+  }
 }
 
 /// The version of these programs.
@@ -39,7 +32,7 @@ public func runProgram(_ words: [String], input: [UInt8]? = nil, limit: Int) thr
       throw error
     }
   }
-  var text = words.reduce(into: [UInt8]()) { $0 += Array($1.utf8) + [0] }
+  var text = words.reduce(into: [UInt8]()) { $0 += $1.systemBytes + [0] }
   var output: Int32 = -1
   let process = unsafe text.withUnsafeMutableBytes {
     unsafe lx_spawn($0.baseAddress!.assumingMemoryBound(to: CChar.self), words.count, file, &output)

@@ -21,12 +21,16 @@ public enum TreeSource: Sendable {
 /// Why there is no partition. `text` is a sentence without its full stop.
 public indirect enum LoadError: Error, Sendable {
   case tree(path: String, DeviceTreeError)
+  /// A pipe or a device, which may have no end.
+  case notAFile(path: String)
   case partition(path: String, PartitionError)
   case unknownGuest(String)
 
   public var text: String {
     switch self {
     case .tree(let path, let error): "\(path) \(error.text)"
+    case .notAFile(let path):
+      "\(path) is neither a file nor a directory; name a flattened device tree (.dtb) or a directory such as /proc/device-tree"
     case .partition(let path, let error): "\(path): \(error.text)"
     case .unknownGuest(let name):
       "the built-in example partition has no guest called \(name), but guest1 and guest2; name one of them, or a device tree with --device-tree"
@@ -37,6 +41,7 @@ public indirect enum LoadError: Error, Sendable {
     switch self {
     case .tree(_, .unreadable(let errno)): errno.isPermission ? .noPermission : .noInput
     case .tree: .dataError
+    case .notAFile: .noInput
     case .partition, .unknownGuest: .config
     }
   }
@@ -94,7 +99,8 @@ extension Partition {
   }
 
   private static func read(_ path: String, _ withExports: Bool) throws(LoadError) -> Partition {
-    try parse(path, withExports) { () throws(DeviceTreeError) in try DeviceTree(path: path) }
+    if fileKind(path) == .other { throw .notAFile(path: path) }
+    return try parse(path, withExports) { () throws(DeviceTreeError) in try DeviceTree(path: path) }
   }
 
   private static func parse(

@@ -39,7 +39,7 @@ public struct Ivshmem: Sendable {
       throw .noIvshmem(
         address: address, why: "is no ivshmem device: its ids are \(vendor) and \(device), not 0x1af4 and 0x1110")
     }
-    size = unsafe lx_path_size("\(directory)/resource2")
+    size = unsafe lx_path_size("\(directory)/resource2".systemPath)
     guard size > 0 || group != nil else { throw .noIvshmem(address: address, why: "has no memory in BAR 2") }
   }
 

@@ -37,7 +37,7 @@ public struct OpenLink: Sendable {
     case .ivshmem(let address):
       // The tree doesn't say the size: it is that of the device, or of the file on the host that is behind it.
       if let override {
-        size = unsafe lx_path_size(override)
+        size = unsafe lx_path_size(override.systemPath)
         source = .file(override)
       } else {
         var isWriteCombined = false

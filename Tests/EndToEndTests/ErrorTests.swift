@@ -184,6 +184,40 @@ struct ErrorTests {
     #expect(shell.errorText.hasSuffix("\n74\n"))
   }
 
+  @Test("Names that are not UTF-8 reach the file, and messages have them as they are")
+  func anyNames() throws {
+    let memory = temporaryMemory()
+    let (broker, agent) = ("'\(built("brokerd").path)'", "'\(built("guestagent").path)'")
+    let shell = try Shell(
+      """
+      region=$(printf '%s-\\351' '\(memory)')
+      \(broker) --owner guest1 --memory "g1g2=$region" & broker=$!
+      for i in $(seq 100); do [ -s "$region" ] && break; sleep 0.1; done
+      \(agent) ping -c 1 --wait 10s --memory "g1g2=$region"; echo "code $?"
+      kill $broker; wait $broker
+      rm "$region" && \(agent) list --wait 0 --memory "g1g2=$region/x" --json
+      """)
+    shell.finish()
+    #expect(shell.outputText.contains("code 0\n"), "\(shell.errorText)")
+    #expect(!FileManager.default.fileExists(atPath: "\(memory)-\u{fffd}"))
+    #expect(shell.outputText.contains(#"-\udbff\udfe9/x"#))
+    let text = try #require(shell.errorData.range(of: Data(memory.utf8) + [0x2d, 0xe9, 0x2f, 0x78]))
+    #expect(!text.isEmpty)
+  }
+
+  @Test("Arguments are there without /proc, and beyond 4 MiB", .enabled(if: geteuid() == 0, "mounting needs root"))
+  func withoutProc() throws {
+    let agent = built("guestagent").path
+    let shell = try Shell("unshare -m sh -c 'mount -t tmpfs none /proc && exec \(agent) --version'")
+    #expect(shell.finish() == 0, "\(shell.errorText)")
+    #expect(shell.outputText.hasPrefix("guestagent "))
+    let long = try Shell(
+      "ulimit -s unlimited; x=$(printf %0120000d 0); exec \(agent) list \(Array(repeating: "$x", count: 40).joined(separator: " "))"
+    )
+    #expect(long.finish() == 64)
+    #expect(long.errorText.hasPrefix("guestagent: unexpected argument '000"))
+  }
+
   @Test("A failure whose JSON can't be printed keeps its own sentence and exit code")
   func fullOutputOfFailure() throws {
     let shell = try Shell("\(built("guestagent").path) uart write uart9 hello --json >/dev/full")

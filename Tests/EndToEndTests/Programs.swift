@@ -71,6 +71,7 @@ final class Program {
 
   var outputData: Data { collector.get(1) }
   var outputText: String { String(decoding: collector.get(1), as: UTF8.self) }
+  var errorData: Data { collector.get(2) }
   var errorText: String { String(decoding: collector.get(2), as: UTF8.self) }
 
   /// Waits until `condition` holds. The generous limit only keeps a broken test from hanging.

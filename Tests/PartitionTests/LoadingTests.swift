@@ -43,6 +43,28 @@ struct LoadingTests {
     #expect(source.text == path)
   }
 
+  @Test("A pipe or a device is refused: it may have no end")
+  func notAFile() throws {
+    let path = temporaryPath()
+    #expect(mkfifo(path, 0o600) == 0)
+    defer { unlink(path) }
+    for path in [path, "/dev/zero"] {
+      let error = try #require(failure(path))
+      #expect(error.text.hasPrefix("\(path) is neither a file nor a directory; name a flattened device tree (.dtb)"))
+      #expect(error.exitCode == .noInput)
+    }
+  }
+
+  @Test("A path that is not UTF-8 reaches the file")
+  func anyPath() throws {
+    let path = temporaryPath()
+    let other = Array("\(path)-".utf8) + [0xe9]
+    try Data(builtInGuest2).write(to: URL(fileURLWithPath: path))
+    #expect(rename(path, String(systemBytes: other).systemPath) == 0)
+    defer { unlink(String(systemBytes: other).systemPath) }
+    #expect(failure(String(systemBytes: other)) == nil)
+  }
+
   @Test("Else the running guest's own, if it has a guestbroker node; else the built-in example")
   func running() throws {
     let (other, own) = (try file(plain), try file(builtInGuest2))

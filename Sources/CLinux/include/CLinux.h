@@ -52,6 +52,10 @@ _Static_assert(sizeof(off_t) == 8, "off_t: build a 32-bit glibc with -D_FILE_OFF
 static inline int lx_errno(void) { return errno; }
 static inline const char *_Nonnull lx_strerror(int code) { return strerror(code); }
 
+/// How many arguments this process was started with, its name among them, and each of them.
+size_t lx_argument_count(void);
+const char *_Nonnull lx_argument(size_t index);
+
 /// The calling process is killed when its parent ends, however that ends.
 static inline int lx_die_with_parent(void) { return prctl(PR_SET_PDEATHSIG, SIGKILL); }
 

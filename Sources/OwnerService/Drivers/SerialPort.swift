@@ -36,7 +36,7 @@ final class SerialPort {
     path = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     let slave: Int32
     do throws(Errno) {
-      slave = try check(unsafe lx_open(path, O_RDWR | O_NOCTTY, 0))
+      slave = try check(unsafe lx_open(path.systemPath, O_RDWR | O_NOCTTY, 0))
     } catch {
       _ = close(master)
       throw error
@@ -64,7 +64,7 @@ final class SerialPort {
     guard case .real = kind else { return }
     closeDevice()
     // Without O_NONBLOCK the kernel would wait for a carrier here.
-    let opened = try check(unsafe lx_open(path, O_RDWR | O_NOCTTY | O_NONBLOCK, 0))
+    let opened = try check(unsafe lx_open(path.systemPath, O_RDWR | O_NOCTTY | O_NONBLOCK, 0))
     fileDescriptor = opened
     do throws(Errno) {
       // A lock, as picocom and agetty take it. Not TIOCEXCL: stty -F should still be able to look.
