@@ -45,7 +45,7 @@ public final class DeviceTree: Sendable {
     }
     let blob: [UInt8]
     do throws(Errno) {
-      blob = try readFile(path, limit: Self.maximumSize)
+      blob = try readFile(path, limit: Self.maximumSize, waits: false)
     } catch {
       throw error == .fileTooBig ? .tooLarge : .unreadable(error)
     }

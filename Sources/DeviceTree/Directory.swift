@@ -33,7 +33,7 @@ extension Records {
         case .regular:
           let value: [UInt8]
           do throws(Errno) {
-            value = try readFile(file, limit: DeviceTree.maximumSize - bytes.count)
+            value = try readFile(file, limit: DeviceTree.maximumSize - bytes.count, waits: false)
           } catch {
             // A property that only root may read (security-sensitive ones) is not there for others.
             if error.isPermission { continue }

@@ -5,6 +5,8 @@ import Partition
 /// The options that every command has.
 struct CommonOptions {
   let deviceTree: String?
+  /// The built-in example, whatever this machine's tree has.
+  let example: Bool
   let memory: [Assignment]
   /// How long to wait for an owner, in nanoseconds.
   let patience: UInt64
@@ -13,6 +15,8 @@ struct CommonOptions {
   /// Takes them out of `arguments`.
   init(_ arguments: inout Arguments) {
     deviceTree = arguments.value("--device-tree", "-t")
+    example = arguments.flag("--example")
+    if example, deviceTree != nil { arguments.fail("--example is in the way of --device-tree: one of them") }
     memory = arguments.assignments("--memory", "LINK=PATH")
     patience = arguments.duration("--wait", example: "5s") ?? 2_000_000_000
     json = arguments.flag("--json")
@@ -34,16 +38,16 @@ final class Context {
     let source: TreeSource
     do throws(LoadError) {
       (partition, source) = try Partition.load(
-        deviceTree: options.deviceTree, builtInGuest: "guest2", example: { _ in builtInBorrower }, withExports: false)
+        deviceTree: options.deviceTree, builtInGuest: "guest2", use: options.example ? .always : .fallback,
+        example: { _ in builtInBorrower }, withExports: false)
     } catch {
       throw Failure(error.text, error.exitCode)
     }
     let isExample = if case .builtIn = source { true } else { false }
     for note in partition.notes { complain("\(note)") }
     if isExample {
-      complain(
-        "no guestbroker node in this machine's device tree: using the built-in example partition as \(partition.guestName)"
-      )
+      let reason = options.example ? "" : "no guestbroker node in this machine's device tree: "
+      complain("\(reason)using the built-in example partition as \(partition.guestName)")
     }
     let links = partition.links.map { $0.name }
     if let unknown = options.memory.first(where: { name in !links.contains { sameText($0, name.name) } }) {

@@ -2,6 +2,7 @@ import Linux
 
 private let commonOptions = """
     -t, --device-tree PATH  a .dtb file or a /proc/device-tree directory, instead of this machine's tree
+        --example           the built-in example, whatever this machine's tree has
         --memory LINK=PATH  where a link's shared region is, instead of at the tree's address
         --wait DURATION     how long to wait for the owner to be there (default 2s)
         --json              one JSON object a line instead of text

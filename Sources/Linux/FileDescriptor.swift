@@ -53,9 +53,10 @@ private func readSome(_ number: Int32, into buffer: inout [UInt8]) throws(Errno)
 
 /// The whole of a file, of at most `limit` bytes. Reads on past what `stat` says: files of /proc and /sys claim size 0.
 ///
+/// - Parameter waits: Whether to wait for what comes later, from a pipe or a file such as /proc/kmsg; else that is an error.
 /// - Throws: `Errno.fileTooBig` when there is more than `limit`.
-public func readFile(_ path: String, limit: Int) throws(Errno) -> [UInt8] {
-  let file = try FileDescriptor(opening: path, .read)
+public func readFile(_ path: String, limit: Int, waits: Bool = true) throws(Errno) -> [UInt8] {
+  let file = try FileDescriptor(opening: path, .read, flags: waits ? 0 : O_NONBLOCK)
   var content: [UInt8] = []
   // Most files are small, and a device tree has thousands of them.
   var buffer = [UInt8](repeating: 0, count: 512)

@@ -3,6 +3,9 @@ import CLinux
 /// The first thing that a program does: sees to it that nothing it opens becomes its standard input, output or error.
 public func claimStandardDescriptors() { lx_claim_standard_descriptors() }
 
+/// Whether this process is a service of systemd: its standard output or error goes to the journal.
+public var isService: Bool { lx_is_journal(1) != 0 || lx_is_journal(2) != 0 }
+
 /// This process's arguments, its name first, as system text (`String.init(systemBytes:)`).
 public func processArguments() -> [String] {
   (0..<lx_argument_count()).map { index in

@@ -18,6 +18,15 @@ public enum TreeSource: Sendable {
   }
 }
 
+/// Whether the built-in example may be taken.
+public enum ExampleUse: Sendable {
+  /// Where no tree is named and this machine's has no guestbroker node.
+  case fallback
+  /// Whatever this machine's tree has.
+  case always
+  case never
+}
+
 /// Why there is no partition. `text` is a sentence without its full stop.
 public indirect enum LoadError: Error, Sendable {
   case tree(path: String, DeviceTreeError)
@@ -25,6 +34,8 @@ public indirect enum LoadError: Error, Sendable {
   case notAFile(path: String)
   case partition(path: String, PartitionError)
   case unknownGuest(String)
+  /// This machine's tree has no guestbroker node, and the example is not to be taken.
+  case noGuestNode
 
   public var text: String {
     switch self {
@@ -34,6 +45,8 @@ public indirect enum LoadError: Error, Sendable {
     case .partition(let path, let error): "\(path): \(error.text)"
     case .unknownGuest(let name):
       "the built-in example partition has no guest called \(name), but guest1 and guest2; name one of them, or a device tree with --device-tree"
+    case .noGuestNode:
+      "there is no guestbroker node in /proc/device-tree, so that there is nothing to serve; mend this machine's device tree, pass one with -t, or --example for the simulated example"
     }
   }
 
@@ -42,7 +55,7 @@ public indirect enum LoadError: Error, Sendable {
     case .tree(_, .unreadable(let errno)): errno.isPermission ? .noPermission : .noInput
     case .tree: .dataError
     case .notAFile: .noInput
-    case .partition, .unknownGuest: .config
+    case .partition, .unknownGuest, .noGuestNode: .config
     }
   }
 }
@@ -62,16 +75,21 @@ extension Partition {
   /// - Parameters:
   ///   - deviceTree: A blob or a directory; nil to look around.
   ///   - builtInGuest: Whose side of the example to take.
+  ///   - use: Whether it may be the example.
   ///   - example: That side's tree; nil for a guest that the example doesn't have. A program for a guest has only those trees in
   ///     it that it names.
   ///   - withExports: As `init` has it.
   ///   - running: Where this machine's own tree may be.
   public static func load(
-    deviceTree: String?, builtInGuest: String, example: (String) -> [UInt8]? = builtInTree, withExports: Bool = true,
+    deviceTree: String?, builtInGuest: String, use: ExampleUse = .fallback, example: (String) -> [UInt8]? = builtInTree,
+    withExports: Bool = true,
     running: [String] = ["/proc/device-tree", "/sys/firmware/fdt"]
   ) throws(LoadError) -> (Partition, TreeSource) {
     if let deviceTree { return (try read(deviceTree, withExports), .given(deviceTree)) }
-    for path in running where hasGuestNode(path) { return (try read(path, withExports), .running(path)) }
+    if use != .always {
+      for path in running where hasGuestNode(path) { return (try read(path, withExports), .running(path)) }
+    }
+    if use == .never { throw .noGuestNode }
     guard let blob = example(builtInGuest) else { throw .unknownGuest(builtInGuest) }
     let partition = try parse(TreeSource.builtIn.text, withExports) { () throws(DeviceTreeError) in try DeviceTree(blob: blob) }
     return (partition, .builtIn)

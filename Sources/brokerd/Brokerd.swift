@@ -25,7 +25,10 @@ struct Brokerd {
     let partition: Partition
     let source: TreeSource
     do throws(LoadError) {
-      (partition, source) = try Partition.load(deviceTree: options.deviceTree, builtInGuest: options.owner ?? "guest1")
+      // Nobody sees that a service serves a simulation.
+      (partition, source) = try Partition.load(
+        deviceTree: options.deviceTree, builtInGuest: options.owner ?? "guest1",
+        use: options.example ?? (isService ? .never : .fallback))
     } catch {
       throw Failure(error.text, error.exitCode)
     }
@@ -38,7 +41,12 @@ struct Brokerd {
     var isExample = false
     if case .builtIn = source {
       isExample = true
-      printError("brokerd: no guestbroker node in this machine's device tree: using the built-in example partition, simulated")
+      let reason = options.example == .always ? "" : "no guestbroker node in this machine's device tree: "
+      // A device that --bind names is a real one.
+      let isSimulated = partition.exports.contains {
+        options.bindings.path(for: $0.name).map { sameText($0, "pty") || sameText($0, "null") } ?? true
+      }
+      printError("brokerd: \(reason)using the built-in example partition\(isSimulated ? ", simulated" : "")")
     }
 
     var configuration = ServiceConfiguration(partition: partition, isExample: isExample)

@@ -122,6 +122,56 @@ struct ErrorTests {
       sentence(borrower.errorText) == "the device tree of guest2 has no link with role \"owner\", so there is nobody to serve")
   }
 
+  @Test("A service of systemd doesn't serve the example unless it is told to")
+  func service() throws {
+    let memory = temporaryMemory()
+    defer { unlink(memory) }
+    let brokerd = "\(built("brokerd").path) --owner guest1 --memory g1g2=\(memory)"
+    // What standard error is here, as systemd says it.
+    let stream = #"JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2); export JOURNAL_STREAM"#
+    let missing =
+      "there is no guestbroker node in /proc/device-tree, so that there is nothing to serve; mend this machine's device tree, pass one with -t, or --example for the simulated example"
+    for line in ["\(stream); exec \(brokerd)", "exec \(brokerd) --no-example"] {
+      let shell = try Shell(line)
+      #expect(shell.finish() == 78)
+      #expect(sentence(shell.errorText) == missing)
+    }
+    // A script that a service runs has the variable, and its output elsewhere.
+    for line in [
+      "\(stream); exec \(brokerd) --example", "JOURNAL_STREAM=1:2 exec \(brokerd)", "JOURNAL_STREAM=x exec \(brokerd)",
+    ] {
+      let shell = try Shell(line)
+      try shell.wait { shell.outputText.contains("serves uart2") || !shell.process.isRunning }
+      #expect(shell.process.isRunning, "\(line): \(shell.errorText)")
+      shell.kill()
+    }
+  }
+
+  @Test("--example is for a machine without its tree: not with --device-tree, nor with --no-example")
+  func exampleConflicts() throws {
+    let agent = try Program("guestagent", ["list", "--example", "-t", "/proc/device-tree"])
+    #expect(agent.finish() == 64)
+    #expect(agent.errorText.contains("--example is in the way of --device-tree: one of them"))
+    for other in ["--device-tree=/proc/device-tree", "--no-example"] {
+      let broker = try Program("brokerd", ["--example", other])
+      #expect(broker.finish() == 64)
+      #expect(broker.errorText.contains("--example is in the way of \(other.prefix { $0 != "=" }): one of them"))
+    }
+    let memory = temporaryMemory()
+    defer { unlink(memory) }
+    let asked = try Program("guestagent", ["list", "--example", "--wait", "0", "--memory", "g1g2=\(memory)"])
+    #expect(asked.finish() == 0)
+    #expect(asked.errorText == "guestagent: using the built-in example partition as guest2\n")
+  }
+
+  @Test("The example is called simulated only when it is")
+  func simulated() throws {
+    let line = try TerminalPair()
+    let real = try Broker(["--bind", "uart2=\(line.slavePath)"])
+    #expect(real.program.errorText.hasSuffix("using the built-in example partition\n"))
+    #expect(try Broker().program.errorText.hasSuffix("using the built-in example partition, simulated\n"))
+  }
+
   @Test("All channels in use")
   func channelsBusy() throws {
     let broker = try Broker()

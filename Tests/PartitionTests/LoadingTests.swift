@@ -43,6 +43,22 @@ struct LoadingTests {
     #expect(source.text == path)
   }
 
+  @Test("The example is taken when it is asked for, and not when it is ruled out")
+  func exampleUse() throws {
+    let own = try file(builtInGuest2)
+    defer { unlink(own) }
+    let (example, source) = try Partition.load(deviceTree: nil, builtInGuest: "guest1", use: .always, running: [own])
+    #expect(example.guestName == "guest1")
+    #expect(source.text == "the built-in example")
+    let (partition, _) = try Partition.load(deviceTree: nil, builtInGuest: "guest1", use: .never, running: [own])
+    #expect(partition.guestName == "guest2")
+    let error = #expect(throws: LoadError.self) {
+      try Partition.load(deviceTree: nil, builtInGuest: "guest1", use: .never, running: ["/nonexistent"])
+    }
+    #expect(error?.text.hasPrefix("there is no guestbroker node in /proc/device-tree") == true)
+    #expect(error?.exitCode == .config)
+  }
+
   @Test("A pipe or a device is refused: it may have no end")
   func notAFile() throws {
     let path = temporaryPath()

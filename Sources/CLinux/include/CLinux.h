@@ -235,6 +235,20 @@ static inline int lx_same_file(const char *_Nonnull a, const char *_Nonnull b) {
 
 static inline const char *_Nonnull lx_entry_name(const struct dirent *_Nonnull entry) { return entry->d_name; }
 
+/// Whether what is written to `fd` goes to systemd's journal ($JOURNAL_STREAM of systemd.exec(5)). A process that a service started has the
+/// variable too, and its output perhaps elsewhere.
+static inline int lx_is_journal(int fd) {
+  const char *stream = getenv("JOURNAL_STREAM");
+  struct stat s;
+  char *end;
+  if (!stream || fstat(fd, &s) != 0) return 0;
+  unsigned long long device = strtoull(stream, &end, 10);
+  if (end == stream || *end != ':') return 0;
+  stream = end + 1;
+  unsigned long long inode = strtoull(stream, &end, 10);
+  return end != stream && *end == 0 && device == s.st_dev && inode == s.st_ino;
+}
+
 /// Makes sure that 0, 1 and 2 are open, so that nothing else gets these numbers: a message would end up in it. One that was closed
 /// gives EBADF as before.
 static inline void lx_claim_standard_descriptors(void) {
