@@ -7,7 +7,7 @@ struct GuestAgentCLI {
   static func main() {
     claimStandardDescriptors()
     ignoreWriteSignals()
-    var arguments = Arguments(Array(processArguments().dropFirst()), of: "guestagent", withJSON: true)
+    var arguments = Arguments(Array(processArguments().dropFirst()), of: "guestagent", options: longOptions, withJSON: true)
     do throws(Failure) {
       try run(&arguments)
     } catch {

@@ -9,6 +9,12 @@ private let commonOptions = """
     -h, --help              print this and exit
   """
 
+/// Of all commands.
+let longOptions = [
+  "--device-tree", "--example", "--memory", "--wait", "--json", "--help", "--version", "--count", "--interval", "--size",
+  "--hex", "--no-drain", "--timeout",
+]
+
 private let ending = """
   Durations: 250us, 500ms, 1.5s, 2 (seconds), 3min. Exit codes are those of sysexits(3), see guestagent(1): 0 done,
   64 usage, 68 no such peripheral, 69 the owner does not answer, 74 device error, 75 timed out, 77 not granted.
@@ -114,7 +120,8 @@ var uartConfigHelp: String {
   Shows the line settings of another guest's UART, after changing them if SETTINGs are given.
 
     SPEED[PARITY BITS STOP]  115200, 9600e71: parity n, o, e, m or s, 5 to 8 data bits, 1 or 2 stop bits;
-                             any speed that the hardware can make; 115200n8 and 115200,8n1 are read too
+                             any speed that the hardware can make; 115200n8, 115200,8n1 and 115200 8n1 are
+                             read too
     rtscts, xonxoff, noflow  flow control: hardware, software, none
 
         --timeout DURATION  how long to wait for earlier bytes to leave first (default 5s)

@@ -220,7 +220,8 @@ private func printReceived(_ bytes: [UInt8], _ connection: Connection, after bef
 private func configure(_ arguments: inout Arguments) throws(Failure) {
   let options = CommonOptions(&arguments)
   let patience = timeout(&arguments) ?? 5000
-  let (name, words) = operands(arguments, "config", atMost: 4)
+  let (name, rest) = operands(arguments, "config", atMost: 5)
+  let words = joinFormat(rest)
   // Before anything is opened: a wrong word should change nothing.
   var settings = UARTSettings(baud: 1)
   for word in words where !settings.apply(word) {
@@ -238,6 +239,13 @@ private func configure(_ arguments: inout Arguments) throws(Failure) {
     }
   } catch {
     let failure = connection.failure(error)
+    // The answer doesn't say what it was.
+    if case .refused(.invalid) = error.reason, !words.isEmpty {
+      throw failure.with(
+        sentence:
+          "\(name): the device on \(connection.link.peerName) refused \(settings.text), and nothing was changed; it can't make the speed (it may be off by 3 %), or doesn't have the format or the flow control: try one at a time",
+        failure.exitCode)
+    }
     if case .refused(.access) = error.reason, connection.uart.entry.access & 2 != 0 {
       throw failure.with(
         sentence:
@@ -255,6 +263,25 @@ private func configure(_ arguments: inout Arguments) throws(Failure) {
   object.add("rtscts", settings.rtscts)
   object.add("xonxoff", settings.xonxoff)
   emit(object.text)
+}
+
+/// Settings in which a speed and a format, as "115200" and "8n1", are one word.
+private func joinFormat(_ words: [String]) -> [String] {
+  var joined: [String] = []
+  for word in words {
+    var settings = UARTSettings(baud: 1)
+    if let speed = joined.last, parseNumber(speed) != nil, !settings.apply(word) {
+      // "8n1" begins with a digit, and would be taken for more of the speed.
+      let text =
+        parseNumber(String(decoding: Array(word.utf8).prefix(1), as: UTF8.self)) == nil ? "\(speed)\(word)" : "\(speed),\(word)"
+      if settings.apply(text) {
+        joined[joined.count - 1] = text
+        continue
+      }
+    }
+    joined.append(word)
+  }
+  return joined
 }
 
 // ---- flush -----------------------------------------------------------------------------------------------------------

@@ -11,11 +11,16 @@ public struct Arguments {
   private var json = false
   /// The command whose `--help` is about this line: "guestagent uart write".
   private var manual: String
+  /// The options that were asked for.
+  private var known: [String] = []
 
   /// - Parameters:
+  ///   - options: The program's long options. One of them behind a single '-' is a mistake, and not a short option with a value.
   ///   - manual: What says all about the program with `--help`, where that isn't the program's name.
   ///   - withJSON: `--json` asks for failures as JSON, too.
-  public init(_ words: [String], of program: String, manual: String? = nil, withJSON: Bool = false) {
+  public init(
+    _ words: [String], of program: String, options: [String] = [], manual: String? = nil, withJSON: Bool = false
+  ) {
     self.program = program
     self.words = words
     self.manual = manual ?? program
@@ -24,6 +29,11 @@ public struct Arguments {
       literal = Array(words[(end + 1)...])
     }
     json = withJSON && has("--json")
+    for word in self.words where word.hasBytePrefix("-") && !word.hasBytePrefix("--") {
+      if let meant = options.first(where: { sameText($0, "-\(word.parts(separatedBy: 0x3d)[0])") }) {
+        fail("unknown option \(word); did you mean \(meant)?")
+      }
+    }
   }
 
   /// Ends the program: says why on standard error, and where the manual is when it was for its arguments.
@@ -47,6 +57,7 @@ public struct Arguments {
   /// Whether an option is there; takes it.
   @inline(never)
   public mutating func flag(_ name: String, _ short: String? = nil) -> Bool {
+    known.append(name)
     let rest = words.filter { !sameText($0, name) && !sameText($0, short ?? name) }
     defer { words = rest }
     return rest.count != words.count
@@ -57,6 +68,7 @@ public struct Arguments {
 
   /// The values of all options with this name, in order.
   public mutating func values(_ name: String, _ short: String? = nil) -> [String] {
+    known.append(name)
     let short = short ?? name
     var found: [String] = []
     var rest: [String] = []
@@ -101,7 +113,10 @@ public struct Arguments {
   ///
   /// - Parameter prefix: What a complaint begins with: "uart read: ".
   public func operands(atMost count: Int = .max, _ prefix: String = "") -> [String] {
-    if let unknown = words.first(where: { $0.utf8.count > 1 && $0.hasBytePrefix("-") }) { fail("unknown option \(unknown)") }
+    if let unknown = words.first(where: { $0.utf8.count > 1 && $0.hasBytePrefix("-") }) {
+      let near = nearest(unknown.parts(separatedBy: 0x3d)[0], in: known)
+      fail("unknown option \(unknown)\(near.map { "; did you mean \($0)?" } ?? "")")
+    }
     let all = words + literal
     if all.count > count { fail("\(prefix)unexpected argument '\(all[count])'") }
     return all
@@ -122,7 +137,8 @@ public struct Arguments {
     words.remove(at: 0)
     if sameText(first, "help") { return nil }
     guard let place = commands.firstIndex(where: { sameText($0, first) }) else {
-      fail("\(prefix)unknown command '\(first)'; there are \(listed(commands))")
+      let near = nearest(first, in: commands)
+      fail("\(prefix)unknown command '\(first)'; there are \(listed(commands))\(near.map { "; did you mean \($0)?" } ?? "")")
     }
     manual += " \(first)"
     return place

@@ -9,7 +9,7 @@ struct Brokerd {
   static func main() {
     claimStandardDescriptors()
     ignoreWriteSignals()
-    var arguments = Arguments(Array(processArguments().dropFirst()), of: "brokerd")
+    var arguments = Arguments(Array(processArguments().dropFirst()), of: "brokerd", options: longOptions)
     do throws(Failure) {
       try run(&arguments)
     } catch {

@@ -29,6 +29,10 @@ struct Options {
   }
 }
 
+let longOptions = [
+  "--owner", "--device-tree", "--example", "--no-example", "--memory", "--bind", "--simulate", "--spin", "--help", "--version",
+]
+
 let helpText = """
   Usage: brokerd [OPTION]...
   Serves this guest's exported peripherals to the guests that its device tree grants them to.

@@ -4,7 +4,7 @@ import Linux
 struct DTPartition {
   static func main() {
     claimStandardDescriptors()
-    var arguments = Arguments(Array(processArguments().dropFirst()), of: "dt-partition", withJSON: true)
+    var arguments = Arguments(Array(processArguments().dropFirst()), of: "dt-partition", options: longOptions, withJSON: true)
     do throws(Failure) {
       exitProcess(try run(&arguments))
     } catch {

@@ -1,3 +1,10 @@
+/// Of all commands.
+let longOptions = [
+  "--system", "--hypervisor", "--separate-boards", "--live", "--sysfs", "--ignore", "--json", "--out", "--force", "--svg",
+  "--help",
+  "--version",
+]
+
 let helpText = """
   Usage: dt-partition COMMAND [OPTION]... [ARGUMENT]...
   Works on the device trees of a partitioned system: one for each guest, and the whole board's.

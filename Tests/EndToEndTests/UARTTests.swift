@@ -81,6 +81,32 @@ struct UARTTests {
     #expect(try broker.agent(["uart", "config", "uart2", "9600e71", "rtscts"]).output == "uart2: 9600e71 rtscts\n")
   }
 
+  @Test(
+    "A speed and a format may be two words",
+    arguments: [
+      ("9600 7e2", "9600e72"), ("9600 n81", "9600n81"), ("9600 8o1 rtscts", "9600o81 rtscts"), ("9600 8N1", "9600n81"),
+    ])
+  func twoWords(words: String, settings: String) throws {
+    let broker = try Broker()
+    let result = try broker.agent(["uart", "config", "uart2"] + words.split(separator: " ").map(String.init))
+    #expect(result.output == "uart2: \(settings)\n", "\(result.errors)")
+    #expect(try broker.agent(["uart", "config", "uart2", "9600", "9n1"]).code == 64)
+    #expect(try broker.agent(["uart", "config", "uart2", "rtscts", "8n1"]).code == 64)
+  }
+
+  @Test("What a device refuses is named, with what may be wrong with it")
+  func refused() throws {
+    let line = try TerminalPair()
+    let broker = try Broker(["--bind", "uart2=\(line.slavePath)"])
+    // A pseudo-terminal has 8 data bits and no parity, whatever it is told.
+    let result = try broker.agent(["uart", "config", "uart2", "9600e71"])
+    #expect(result.code == 65)
+    #expect(
+      sentence(result.errors)
+        == "uart2: the device on guest1 refused 9600e71, and nothing was changed; it can't make the speed (it may be off by 3 %), or doesn't have the format or the flow control: try one at a time"
+    )
+  }
+
   @Test("Flush throws away what was received, and says how much")
   func flush() throws {
     let line = try TerminalPair()

@@ -58,6 +58,55 @@ struct ArgumentsTests {
     #expect(complaint(result) == "test: do: unexpected argument '-b'\nTry 'test --help'.\n")
   }
 
+  @Test("A command or an option that is nearly right names the one that was probably meant")
+  func nearlyRight() async {
+    func complaint(_ result: ExitTest.Result?) -> String { String(decoding: result?.standardErrorContent ?? [], as: UTF8.self) }
+    var result = await #expect(processExitsWith: .exitCode(64), observing: [\.standardErrorContent]) {
+      var arguments = Arguments(["--tmeout=5s"], of: "test")
+      _ = arguments.flag("--json")
+      _ = arguments.value("--timeout", "-t")
+      _ = arguments.operands()
+    }
+    #expect(complaint(result) == "test: unknown option --tmeout=5s; did you mean --timeout?\nTry 'test --help'.\n")
+    result = await #expect(processExitsWith: .exitCode(64), observing: [\.standardErrorContent]) {
+      var arguments = Arguments(["wirte"], of: "test")
+      _ = arguments.command(["read", "write"], wantsHelp: false)
+    }
+    #expect(
+      complaint(result) == "test: unknown command 'wirte'; there are read and write; did you mean write?\nTry 'test --help'.\n")
+    // Else it would be the short option with a value.
+    result = await #expect(processExitsWith: .exitCode(64), observing: [\.standardErrorContent]) {
+      _ = Arguments(["-timeout", "5s"], of: "test", options: ["--tree", "--timeout"])
+    }
+    #expect(complaint(result) == "test: unknown option -timeout; did you mean --timeout?\nTry 'test --help'.\n")
+    result = await #expect(processExitsWith: .exitCode(64), observing: [\.standardErrorContent]) {
+      _ = Arguments(["-json=1", "x"], of: "test", options: ["--json"])
+    }
+    #expect(complaint(result) == "test: unknown option -json=1; did you mean --json?\nTry 'test --help'.\n")
+  }
+
+  @Test("What a short option's value says is its own, and so is everything behind --")
+  func noMistake() {
+    var arguments = Arguments(["-ttime", "--", "-timeout"], of: "test", options: ["--timeout"])
+    #expect(arguments.value("--tree", "-t") == "time")
+    #expect(arguments.operands() == ["-timeout"])
+  }
+
+  @Test("The near name is the one that was probably meant")
+  func near() {
+    #expect(nearest("uart3", in: ["i2c1", "uart2"]) == "uart2")
+    #expect(nearest("uatr2", in: ["uart1", "uart2"]) == "uart2")
+    #expect(nearest("spi0", in: ["uart2"]) == nil)
+    #expect(nearest("uart2", in: ["uart1", "uart2", "uart3"]) == "uart2")
+    #expect(nearest("uart9", in: ["uart1", "uart2"]) == "uart1", "of equals, the first")
+    #expect(nearest("art2", in: ["uart2"]) == "uart2")
+    #expect(nearest("uart22", in: ["uart2"]) == "uart2")
+    #expect(nearest("a", in: ["", "bc"]) == "")
+    #expect(nearest("", in: ["uart2"]) == nil)
+    #expect(nearest("uart2", in: []) == nil)
+    #expect(nearest(String(repeating: "x", count: 100_000), in: ["uart2"]) == nil)
+  }
+
   @Test("With --json a failure is an object on standard output, too", arguments: [true, false])
   func json(isAsked: Bool) async {
     let result =

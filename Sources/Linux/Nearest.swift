@@ -1,5 +1,3 @@
-import Linux
-
 /// The name among `names` that was probably meant: the one with the fewest single-letter changes, if these are few.
 public func nearest(_ name: String, in names: [String]) -> String? {
   let wanted = Array(name.utf8).prefix(32)
