@@ -132,11 +132,13 @@ public func realPath(_ path: String) -> String? {
   return unsafe String(systemText: found)
 }
 
-/// The last part of what a symbolic link says: "vfio-pci" for a device's `driver` in sysfs. Nil when it is no link.
-public func linkedName(_ path: String) -> String? {
+/// What a symbolic link says; nil when `path` is none.
+public func linkTarget(_ path: String) -> String? {
   var buffer = [CChar](repeating: 0, count: 4096)
   let count = unsafe lx_readlink(path.systemPath, &buffer, buffer.count)
   guard count > 0 else { return nil }
-  let bytes = buffer[..<count].map { UInt8(bitPattern: $0) }
-  return String(systemBytes: Array(bytes[((bytes.lastIndex(of: 0x2f) ?? -1) + 1)...]))
+  return String(systemBytes: buffer[..<count].map { UInt8(bitPattern: $0) })
 }
+
+/// The last part of what a symbolic link says: "vfio-pci" for a device's `driver` in sysfs. Nil when it is no link.
+public func linkedName(_ path: String) -> String? { linkTarget(path)?.parts(separatedBy: 0x2f).last }

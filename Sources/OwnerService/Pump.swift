@@ -89,6 +89,16 @@ struct Pump: ~Copyable {
     spinNanoseconds = channels.contains { $0.link.doorbell.spinningHelps } ? configuration.spinNanoseconds : 0
     self.report = report
     for index in 0..<uarts.count { watch(index) }
+    // Now that the links are this process's alone, what has these names is a former one's.
+    let regions = channels.map { $0.link.source }
+    for (export, driver) in drivers {
+      guard case .port(let port) = driver, let path = LineName.path(export.name, besideOneOf: regions) else { continue }
+      do throws(Errno) {
+        try port.publish(as: path)
+      } catch {
+        report("\(export.name): its line has no second name, since \(path) can't be made a link: \(error.text)")
+      }
+    }
   }
 
   /// "uart2 on /dev/ttyAMA2" for each served peripheral.

@@ -49,7 +49,7 @@ public struct ServiceConfiguration: Sendable {
     do throws(Errno) {
       isOurs = try opened.mapping.lock(.owner)
     } catch {
-      throw .system(error)
+      throw .cannotLock(link: link.name, error)
     }
     guard isOurs else { throw .linkBusy(link: link.name, opened.source) }
     return opened
@@ -63,7 +63,7 @@ public struct ServiceConfiguration: Sendable {
       do throws(Errno) {
         return .port(try SerialPort(simulated: ()))
       } catch {
-        throw .system(error)
+        throw .noTerminal(export: export.name, error)
       }
     }
     guard let path = binding ?? findDevice(ofNode: export.devicePath, class: "tty", sysfs: sysfs).map({ "/dev/\($0)" }) else {
@@ -85,6 +85,10 @@ public enum ServiceError: Error, Sendable {
   case linkBusy(link: String, MemorySource)
   case noDevice(export: String, node: String)
   case device(export: String, path: String, Errno)
+  /// No pseudo-terminal for a simulated line.
+  case noTerminal(export: String, Errno)
+  case cannotLock(link: String, Errno)
+  /// What the service sleeps and wakes by.
   case system(Errno)
 
   public var text: String {
@@ -107,7 +111,12 @@ public enum ServiceError: Error, Sendable {
     case .device(let export, let path, let errno) where errno.code == ENOTTY:
       "\(export): \(path) is not a terminal; name one with --bind \(export)=/dev/tty..."
     case .device(let export, let path, let errno): "\(export): cannot open \(path): \(errno.text)"
-    case .system(let errno): "the system refused: \(errno.text)"
+    case .noTerminal(let export, let errno) where errno.code == EMFILE || errno.code == ENFILE:
+      "\(export): no pseudo-terminal can be made for the simulated line: \(errno.text); allow more (ulimit -n)"
+    case .noTerminal(let export, let errno):
+      "\(export): no pseudo-terminal can be made for the simulated line: \(errno.text); mount devpts on /dev/pts (with /dev/ptmx), or name a device: --bind \(export)=/dev/tty..., or \(export)=null, which takes everything"
+    case .cannotLock(let link, let errno): "link \(link): cannot lock its region: \(errno.text)"
+    case .system(let errno): "cannot make or use what wakes the service (epoll, eventfd, a thread): \(errno.text)"
     }
   }
 }

@@ -77,8 +77,9 @@ extension ServiceError {
     case .memory(_, let error): error.isPermission ? .noPermission : .cantCreate
     case .linkBusy: .tempFail
     case .noDevice: .osFile
+    case .noTerminal(_, let errno): errno.isPermission ? .noPermission : .osFile
     case .device(_, _, let errno): errno.isPermission ? .noPermission : .osFile
-    case .system: .osError
+    case .cannotLock, .system: .osError
     }
   }
 }

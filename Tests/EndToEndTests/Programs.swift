@@ -116,6 +116,9 @@ final class Broker {
     try program.wait { program.outputText.contains("serves uart2") || !program.process.isRunning }
   }
 
+  /// The simulated UART's second name.
+  var name: String { "\(memory)-uart2" }
+
   func restart() throws {
     program = try Program("brokerd", arguments)
     try waitUntilReady()
@@ -141,6 +144,7 @@ final class Broker {
   deinit {
     program.kill()
     unlink(memory)
+    unlink(name)
   }
 }
 

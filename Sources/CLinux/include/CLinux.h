@@ -267,6 +267,12 @@ static inline uint64_t lx_page_size(void) { return (uint64_t)getauxval(AT_PAGESZ
 /// What the symbolic link `path` says, without a 0 at its end. Its length, or -1.
 static inline ssize_t lx_readlink(const char *_Nonnull path, char *_Nonnull text, size_t size) { return readlink(path, text, size); }
 
+/// Whose symbolic link `path` is; UINT32_MAX when it is none.
+static inline uint32_t lx_link_owner(const char *_Nonnull path) {
+  struct stat s;
+  return lstat(path, &s) == 0 && S_ISLNK(s.st_mode) ? (uint32_t)s.st_uid : UINT32_MAX;
+}
+
 // ---- VFIO: a PCI device of this process alone (linux/vfio.h) -------------------------------------------------------------
 
 /// Puts `group` into `container`, with the kind of IOMMU that it has, and opens its device with this PCI address. A file descriptor.
@@ -374,12 +380,13 @@ static inline int lx_wait_writable(int fd, uint64_t ns) { return lx_wait_for(fd,
 static inline int lx_epoll(void) { return epoll_create1(EPOLL_CLOEXEC); }
 static inline int lx_eventfd(int blocking) { return eventfd(0, EFD_CLOEXEC | (blocking ? 0 : EFD_NONBLOCK)); }
 
-/// SIGINT and SIGTERM no longer end the process but make the returned fd readable. Call before any thread starts.
+/// SIGINT, SIGTERM and SIGHUP no longer end the process but make the returned fd readable. Call before any thread starts.
 static inline int lx_signal_fd(void) {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGHUP);
   if (sigprocmask(SIG_BLOCK, &set, 0) != 0) return -1;
   return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }

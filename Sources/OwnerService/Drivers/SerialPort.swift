@@ -18,6 +18,8 @@ final class SerialPort {
   private var configured: UARTSettings?
   /// What a person opens.
   let path: String
+  /// A simulated line's other name.
+  private var name: LineName?
 
   /// Opens a terminal and locks it (flock(2)); raw, with its speed as it is.
   ///
@@ -79,8 +81,13 @@ final class SerialPort {
   }
 
   var text: String {
-    if case .simulated = kind { return "\(path) (simulated)" }
-    return path
+    guard case .simulated = kind else { return path }
+    return "\(path) (simulated\(name.map { "; also \($0.path)" } ?? ""))"
+  }
+
+  /// Gives a simulated line the name `path`. A real one keeps its own.
+  func publish(as path: String) throws(Errno) {
+    if case .simulated = kind { name = try LineName(path, of: self.path) }
   }
 
   // ---- Bytes ---------------------------------------------------------------------------------------------------------
