@@ -56,8 +56,8 @@ let helpText = """
     -h, --help                print this and exit
     -V, --version             print the versions and exit
 
-  Durations: 50us, 2ms, 1.5s, 2 (seconds). Ends on SIGINT and SIGTERM; what is under way then is answered
-  with ECANCELED. Exit codes are those of sysexits(3); brokerd(8) lists them.
+  Durations: 50us, 2ms, 1.5s, 2 (seconds). Ends on SIGINT, SIGTERM and SIGHUP; what is under way then is
+  answered with ECANCELED. Exit codes are those of sysexits(3); brokerd(8) lists them.
 
   Example, in two terminals:
     brokerd --owner guest1

@@ -32,7 +32,7 @@ private final class Partitioned {
 
   deinit {
     broker.kill()
-    for path in trees + [memory] { _ = unlink(path) }
+    for path in trees + [memory, "\(memory)-uart2"] { _ = unlink(path) }
   }
 }
 
