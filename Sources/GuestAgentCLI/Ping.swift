@@ -1,3 +1,4 @@
+import BrokerProtocol
 import GuestAgent
 import Linux
 import Partition
