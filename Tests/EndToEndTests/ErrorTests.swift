@@ -473,6 +473,19 @@ struct ErrorTests {
     #expect(shell.outputText.contains("3 answered ---"))
   }
 
+  @Test("nohup brokerd goes on without its terminal")
+  func ignoredSignalOfOwner() throws {
+    let memory = temporaryMemory()
+    defer { unlink(memory) }
+    let shell = try Shell("trap '' HUP; exec \(built("brokerd").path) --owner guest1 --memory g1g2=\(memory)")
+    try shell.wait { shell.outputText.contains("serves uart2") }
+    kill(shell.process.processIdentifier, SIGHUP)
+    let agent = try Program("guestagent", ["ping", "-c", "3", "-i", "100ms", "--memory", "g1g2=\(memory)"])
+    #expect(agent.finish() == 0, "\(agent.errorText)")
+    kill(shell.process.processIdentifier, SIGTERM)
+    #expect(shell.finish() == 0)
+  }
+
   @Test("A limit for files' sizes is an error with a sentence")
   func fileSizeLimit() throws {
     let memory = temporaryMemory()

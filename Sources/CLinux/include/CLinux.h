@@ -380,13 +380,17 @@ static inline int lx_wait_writable(int fd, uint64_t ns) { return lx_wait_for(fd,
 static inline int lx_epoll(void) { return epoll_create1(EPOLL_CLOEXEC); }
 static inline int lx_eventfd(int blocking) { return eventfd(0, EFD_CLOEXEC | (blocking ? 0 : EFD_NONBLOCK)); }
 
-/// SIGINT, SIGTERM and SIGHUP no longer end the process but make the returned fd readable. Call before any thread starts.
+/// SIGINT, SIGTERM and SIGHUP no longer end the process but make the returned fd readable; one that is ignored stays so. Call before any
+/// thread starts.
 static inline int lx_signal_fd(void) {
+  static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
   sigset_t set;
   sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGHUP);
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+    struct sigaction old;
+    // A signal that is blocked comes to the descriptor even if it is ignored.
+    if (sigaction(numbers[i], 0, &old) != 0 || old.sa_handler != SIG_IGN) sigaddset(&set, numbers[i]);
+  }
   if (sigprocmask(SIG_BLOCK, &set, 0) != 0) return -1;
   return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
