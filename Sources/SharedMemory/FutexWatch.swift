@@ -9,17 +9,16 @@ import RingBuffer
 @safe
 public struct FutexWatch: ~Copyable {
   private let thread: UInt
-  /// Keeps the doorbell's memory.
-  private let mapping: Mapping
-  /// The thread's own, so that it never writes to what took a closed one's number.
-  private let event: FileDescriptor
   private let context: UnsafeMutablePointer<Context>
 
   @safe
   private struct Context {
     let doorbell: SharedWord
+    /// Keeps the doorbell's memory.
+    let mapping: Mapping
     /// The doorbell's value when the watch was made: a ring before the thread runs is not missed.
     let initial: UInt32
+    /// The thread's own, so that it never writes to what took a closed one's number.
     let event: Int32
     /// Private memory, shared by two threads of ours: 0 while the watch runs, 1 when it should end, 2 when it has.
     let phase: SharedWord
@@ -30,13 +29,14 @@ public struct FutexWatch: ~Copyable {
   ///   - doorbell: A word of `mapping`.
   ///   - event: A non-blocking eventfd, written whenever `doorbell` has changed. It stays the caller's, to close at any time.
   public init(_ doorbell: SharedWord, of mapping: Mapping, event: Int32) throws(Errno) {
-    let event = FileDescriptor(owning: try check(dup(event)))
+    let event = try check(dup(event))
     let memory = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
     let phase = unsafe SharedRegion(base: memory, size: 64).word(at: 0)
     phase.store(0)
     let context = UnsafeMutablePointer<Context>.allocate(capacity: 1)
     unsafe context.initialize(
-      to: Context(doorbell: doorbell, initial: doorbell.load(), event: event.number, phase: phase, memory: memory))
+      to: Context(
+        doorbell: doorbell, mapping: mapping, initial: doorbell.load(), event: event, phase: phase, memory: memory))
     var started: UInt = 0
     let body: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { raw in
       // SAFETY: the context that init passes below; deinit waits for this thread before it frees it.
@@ -45,13 +45,10 @@ public struct FutexWatch: ~Copyable {
     }
     let code = unsafe lx_thread(&started, body, context)
     guard code == 0 else {
-      unsafe memory.deallocate()
-      unsafe context.deallocate()
+      unsafe Self.free(context)
       throw Errno(code)
     }
     thread = started
-    self.mapping = mapping
-    self.event = event
     unsafe self.context = context
   }
 
@@ -60,11 +57,20 @@ public struct FutexWatch: ~Copyable {
     phase.storeReleasing(1)
     // The thread may be about to sleep, so one wake-up is not enough.
     while phase.loadAcquiring() != 2 {
+      // Nobody can wake a thread that went to sleep on a page which its file has lost since: it stays, with all that it uses.
+      unsafe context.pointee.mapping.probe()
+      if unsafe context.pointee.mapping.isLost { return lx_thread_leave(thread) }
       unsafe _ = lx_futex_wake(context.pointee.doorbell.address)
       lx_sleep_ns(100_000)
     }
     lx_thread_join(thread)
+    unsafe Self.free(context)
+  }
+
+  private static func free(_ context: UnsafeMutablePointer<Context>) {
+    close(unsafe context.pointee.event)
     unsafe context.pointee.memory.deallocate()
+    unsafe context.deinitialize(count: 1)
     unsafe context.deallocate()
   }
 
@@ -76,6 +82,8 @@ public struct FutexWatch: ~Copyable {
         seen = now
         _ = eventfd_write(context.event, 1)
       }
+      // Nobody rings any more, and the kernel may have nothing to sleep on.
+      if context.mapping.isLost { break }
       // A year: nothing to do until the word changes.
       unsafe _ = lx_futex_wait(context.doorbell.address, seen, 31_536_000_000_000_000)
     }

@@ -45,6 +45,8 @@ public indirect enum MappingError: Error, Sendable {
   case cannotOpen(MemorySource, Errno)
   case notOurs(MemorySource)
   case tooSmall(MemorySource, bytes: Int64, needed: Int)
+  /// There is no room for all of the file.
+  case cannotFill(MemorySource, needed: Int, Errno)
   case cannotMap(MemorySource, Errno)
   /// The device tree's PCI address is no ivshmem device's.
   case noIvshmem(address: String, why: String)
@@ -78,6 +80,8 @@ public indirect enum MappingError: Error, Sendable {
     case .notOurs(let source): "\(source.text) belongs to another user; remove it, or name another file with --memory"
     case .tooSmall(let source, let bytes, let needed):
       "\(source.text) has \(bytes) bytes, but the link needs \(needed); make it larger or mend the device tree's reg"
+    case .cannotFill(let source, let needed, let errno):
+      "\(source.text) can't have the \(needed) bytes that the link needs: \(errno.text); make room on its file system, or name a file elsewhere with --memory on both sides"
     case .cannotMap(let source, let errno) where errno.code == EPERM:
       "the kernel does not let \(source.text) be mapped; the region needs no-map in the device tree (STRICT_DEVMEM)"
     case .cannotMap(let source, let errno): "cannot map \(source.text): \(errno.text)"
@@ -101,7 +105,9 @@ public indirect enum MappingError: Error, Sendable {
 @safe
 public final class Mapping: Sendable {
   public let region: SharedRegion
+  public let source: MemorySource
   private let file: FileDescriptor
+  private nonisolated(unsafe) let watch: UnsafeMutablePointer<lx_guard>
   private let lockBase: Int64
   /// A device that this process has for itself: there is nobody to lock out.
   private let device: VFIODevice?
@@ -112,53 +118,71 @@ public final class Mapping: Sendable {
   public init(_ source: MemorySource, size: Int, device: VFIODevice? = nil) throws(MappingError) {
     let offset: UInt64
     let opened: FileDescriptor
-    do throws(Errno) {
-      switch source {
-      case .file(let path):
-        offset = 0
-        opened = try FileDescriptor(opening: path, .createReadWrite)
-      case .ownFile(let path):
-        offset = 0
-        opened = try FileDescriptor(opening: path, .createReadWrite, flags: O_NOFOLLOW)
-      case .physical(let address):
-        offset = address
-        opened = try FileDescriptor(opening: "/dev/mem", .readWrite, flags: O_SYNC)
-      case .uio(let path):
-        offset = 0  // memory N of a UIO device is at N pages
-        opened = try FileDescriptor(opening: path, .readWrite)
-      case .ivshmem(let device):
-        offset = 0
-        opened = try device.open()
-      case .vfio:
-        guard let device else { throw Errno(ENODEV) }
-        offset = device.memory
-        opened = FileDescriptor(owning: try check(dup(device.file.number)))
+    switch source {
+    case .file(let path):
+      offset = 0
+      opened = try RegionFile(path, for: source).filled(size)
+    case .ownFile(let path):
+      offset = 0
+      opened = try RegionFile(path, flags: O_NOFOLLOW, for: source).filled(size)
+    default:
+      do throws(Errno) {
+        switch source {
+        case .file, .ownFile: throw Errno(EINVAL)
+        case .physical(let address):
+          offset = address
+          opened = try FileDescriptor(opening: "/dev/mem", .readWrite, flags: O_SYNC)
+        case .uio(let path):
+          offset = 0  // memory N of a UIO device is at N pages
+          opened = try FileDescriptor(opening: path, .readWrite)
+        case .ivshmem(let device):
+          offset = 0
+          opened = try device.open()
+        case .vfio:
+          guard let device else { throw Errno(ENODEV) }
+          offset = device.memory
+          opened = FileDescriptor(owning: try check(dup(device.file.number)))
+        }
+      } catch {
+        throw .cannotOpen(source, error)
       }
-    } catch {
-      throw .cannotOpen(source, error)
-    }
-    if lx_is_regular(lx_file_mode(opened.number)) != 0 {
-      if case .ownFile = source {
-        let owner = lx_file_owner(opened.number)
-        guard owner == userID || owner == 0 else { throw .notOurs(source) }
-      }
-      // Both sides may get here at once: growing an empty file to the same size twice does no harm.
-      if lx_file_size(opened.number) == 0, ftruncate(opened.number, off_t(size)) != 0 { throw .cannotMap(source, .last) }
-      let bytes = lx_file_size(opened.number)
-      guard bytes >= Int64(size) else { throw .tooSmall(source, bytes: bytes, needed: size) }
     }
     guard let mapped = unsafe lx_map(opened.number, offset, size) else { throw .cannotMap(source, .last) }
+    guard let watch = unsafe lx_guard_add(mapped, size) else {
+      unsafe _ = munmap(mapped, size)
+      throw .cannotMap(source, Errno(ENOMEM))
+    }
+    unsafe self.watch = watch
     // SAFETY: mapped with this size just now, unmapped in deinit.
     var isWriteCombined = false
     if case .writeCombined? = source.attribute { isWriteCombined = true }
     unsafe region = SharedRegion(base: mapped, size: size, isWriteCombined: isWriteCombined)
+    self.source = source
     file = opened
     self.device = device
     // Locks need a place each that doesn't collide with another link in the same /dev/mem.
     lockBase = Int64(truncatingIfNeeded: offset & 0x7fff_ffff_ffff_f000)
   }
 
-  deinit { unsafe _ = munmap(region.address, region.size) }
+  deinit {
+    unsafe lx_guard_remove(watch)
+    unsafe _ = munmap(region.address, region.size)
+  }
+
+  /// Whether the region went away under this process: its file was cut short. What is mapped since then are zeros, and this process's
+  /// alone. Noticed by whoever touches what is no longer there.
+  public var isLost: Bool { unsafe lx_guard_is_lost(watch) != 0 }
+
+  /// Touches the region's end, so that `isLost` is true afterwards if the file no longer reaches that far.
+  public func probe() { _ = region.word(at: region.size - 4).load() }
+
+  /// What happened when `isLost`: "its region /dev/shm/x was cut short while in use".
+  public var lossText: String {
+    switch source {
+    case .file(let path), .ownFile(let path): "its region \(path) was cut short while in use"
+    default: "its region (\(source.text)) can't be reached any more"
+    }
+  }
 
   /// What one process of this guest can hold alone.
   public enum Part: Sendable {

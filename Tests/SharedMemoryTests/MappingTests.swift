@@ -128,3 +128,104 @@ struct MappingTests {
     }
   }
 }
+
+@Suite("A region's file that changes while it is mapped", .serialized)
+struct LossTests {
+  @Test("All of a file's bytes have room once it is mapped, in a new one and in the holes of an old one, whose contents stay")
+  func reserved() throws {
+    for isOld in [false, true] {
+      let path = temporaryMemory()
+      defer { unlink(path) }
+      if isOld {
+        let file = open(path, O_RDWR | O_CREAT, 0o600)
+        #expect(pwrite(file, "GBLK", 4, 0) == 4)
+        #expect(ftruncate(file, 1 << 16) == 0)
+        close(file)
+      }
+      let mapping = try Mapping(.file(path), size: 1 << 16)
+      var found = stat()
+      #expect(stat(path, &found) == 0)
+      #expect(found.st_blocks * 512 >= 1 << 16)
+      #expect(mapping.region.word(at: 0).load() == (isOld ? 0x4b4c_4247 : 0))
+    }
+  }
+
+  @Test("A mapping whose file is cut short becomes zeros and says so; another one stays as it was")
+  func lost() throws {
+    let paths = (0..<2).map { _ in temporaryMemory() }
+    defer { for path in paths { unlink(path) } }
+    let mappings = try paths.map { try Mapping(.file($0), size: 1 << 16) }
+    for mapping in mappings { mapping.region.word(at: 4096).store(7) }
+    #expect(truncate(paths[0], 0) == 0)
+    #expect(mappings.map { $0.isLost } == [false, false])
+    mappings[0].region.word(at: 8192).store(5)
+    #expect(mappings.map { $0.isLost } == [true, false])
+    #expect(mappings.map { $0.region.word(at: 4096).load() } == [0, 7])
+    #expect(mappings[0].region.word(at: 8192).load() == 5)
+    // A mapping that is made where that one was has nothing of it.
+    let others = try (0..<4).map { _ in try Mapping(.file(paths[1]), size: 1 << 16) }
+    #expect(!others.contains { $0.isLost })
+  }
+
+  @Test("Threads that all touch a region that is cut short go on, thousands of times")
+  func manyThreads() throws {
+    for _ in 0..<200 {
+      let path = temporaryMemory()
+      let mapping = try Mapping(.file(path), size: 1 << 16)
+      let done = DispatchGroup()
+      for start in 0..<4 {
+        done.enter()
+        Thread.detachNewThread {
+          var place = start * 4
+          while !mapping.isLost {
+            mapping.region.word(at: place).store(1)
+            place = (place + 4096) % (1 << 16)
+          }
+          done.leave()
+        }
+      }
+      #expect(truncate(path, 0) == 0)
+      unlink(path)
+      done.wait()
+    }
+  }
+
+  @Test("A bad access elsewhere still ends the program by SIGBUS")
+  func elsewhere() async {
+    await #expect(processExitsWith: .signal(SIGBUS)) {
+      let paths = (0..<2).map { _ in temporaryMemory() }
+      let mapping = try Mapping(.file(paths[0]), size: 4096)
+      let file = open(paths[1], O_RDWR | O_CREAT, 0o600)
+      let memory = try #require(lx_map(file, 0, 4096))
+      for path in paths { unlink(path) }
+      mapping.probe()
+      memory.storeBytes(of: 1, as: UInt8.self)
+    }
+  }
+
+  @Test("SIGBUS that somebody sends still ends the program")
+  func sent() async {
+    await #expect(processExitsWith: .signal(SIGBUS)) {
+      let path = temporaryMemory()
+      let mapping = try Mapping(.file(path), size: 4096)
+      unlink(path)
+      mapping.probe()
+      kill(getpid(), SIGBUS)
+    }
+  }
+
+  @Test("A futex's watch ends when its doorbell's page is gone, whether it slept or not")
+  func watch() throws {
+    for isAsleep in [false, true] {
+      let path = temporaryMemory()
+      let mapping = try Mapping(.file(path), size: 4096)
+      let event = lx_eventfd(0)
+      defer { close(event) }
+      let watch = try FutexWatch(mapping.region.word(at: 64), of: mapping, event: event)
+      if isAsleep { usleep(50_000) }
+      #expect(truncate(path, 0) == 0)
+      unlink(path)
+      _ = watch
+    }
+  }
+}

@@ -233,6 +233,12 @@ static inline int lx_same_file(const char *_Nonnull a, const char *_Nonnull b) {
   return stat(a, &s) == 0 && stat(b, &t) == 0 && s.st_dev == t.st_dev && s.st_ino == t.st_ino;
 }
 
+/// Whether `path` names the file that is open as `fd`.
+static inline int lx_is_at(int fd, const char *_Nonnull path) {
+  struct stat s, t;
+  return fstat(fd, &s) == 0 && stat(path, &t) == 0 && s.st_dev == t.st_dev && s.st_ino == t.st_ino;
+}
+
 static inline const char *_Nonnull lx_entry_name(const struct dirent *_Nonnull entry) { return entry->d_name; }
 
 /// Whether what is written to `fd` goes to systemd's journal ($JOURNAL_STREAM of systemd.exec(5)). A process that a service started has the
@@ -261,6 +267,34 @@ static inline void *_Nullable lx_map(int fd, uint64_t offset, size_t size) {
   void *p = mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
   return p == MAP_FAILED ? 0 : p;
 }
+
+/// Gives a file the room for its first `size` bytes, and that length if it is shorter; what is in it stays. An errno value: EOPNOTSUPP
+/// where the file system can't. Not posix_fallocate(3), which then would write into what others use.
+static inline int lx_reserve(int fd, int64_t size) {
+  int result;
+  do result = fallocate(fd, 0, 0, (off_t)size);
+  while (result == -1 && errno == EINTR);
+  return result == 0 ? 0 : errno;
+}
+
+// ---- Mappings of files that may be cut short: see guard.c --------------------------------------------------------------
+
+/// One such mapping. All but `lost` is for guard.c.
+struct lx_guard {
+  struct lx_guard *_Nullable next;
+  uint32_t turn;  // odd while it guards nothing
+  int lost;
+  uintptr_t start;
+  size_t size;
+};
+
+/// From now on an access to this mapping that its file has no page for makes all of it zeros, this process's alone, instead of ending
+/// the program. Null when there is no memory. Any thread.
+struct lx_guard *_Nullable lx_guard_add(void *_Nonnull start, size_t size);
+/// Before the mapping goes, when nobody uses it any more.
+void lx_guard_remove(struct lx_guard *_Nonnull guard);
+/// Whether such an access was made.
+static inline int lx_guard_is_lost(const struct lx_guard *_Nonnull guard) { return __atomic_load_n(&guard->lost, __ATOMIC_RELAXED); }
 
 static inline uint64_t lx_page_size(void) { return (uint64_t)getauxval(AT_PAGESZ); }
 
@@ -405,7 +439,7 @@ static inline void lx_ignore_write_signals(void) {
   signal(SIGXFSZ, SIG_IGN);
 }
 
-/// Starts a thread with a small stack; the result is an errno value. It takes no signals: the first thread does.
+/// Starts a thread with a small stack; the result is an errno value. It takes no signals but those of its own faults: the first thread does.
 static inline int lx_thread(uintptr_t *_Nonnull thread, void *_Nullable (*_Nonnull body)(void *_Nullable),
                             void *_Nullable context) {
   pthread_t started = 0;  // a number in glibc, a pointer in musl
@@ -414,6 +448,10 @@ static inline int lx_thread(uintptr_t *_Nonnull thread, void *_Nullable (*_Nonnu
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, 256 * 1024);
   sigfillset(&all);
+  sigdelset(&all, SIGBUS);  // blocked, the fault would end the program whatever handler there is
+  sigdelset(&all, SIGSEGV);
+  sigdelset(&all, SIGILL);
+  sigdelset(&all, SIGFPE);
   pthread_sigmask(SIG_SETMASK, &all, &old);
   int e = pthread_create(&started, &attributes, body, context);
   pthread_sigmask(SIG_SETMASK, &old, 0);
@@ -423,6 +461,8 @@ static inline int lx_thread(uintptr_t *_Nonnull thread, void *_Nullable (*_Nonnu
 }
 /// Waits for the thread's end.
 static inline void lx_thread_join(uintptr_t thread) { pthread_join((pthread_t)thread, 0); }
+/// Nobody will wait for the thread's end.
+static inline void lx_thread_leave(uintptr_t thread) { pthread_detach((pthread_t)thread); }
 
 // ---- Terminals (ioctl_tty(2), linux/serial.h) ----------------------------------------------------------------------------
 
