@@ -88,6 +88,10 @@ let package = Package(
       uses: [
         "BrokerProtocol", "CLinux", "GuestAgent", "Linux", "OwnerService", "Partition", "RingBuffer", "SharedMemory",
       ]),
-    tests(of: "EndToEnd", uses: ["CLinux", "GuestAgentCLI", "RingBuffer", "SharedMemory", "brokerd", "dt-partition"]),
+    tests(
+      of: "EndToEnd",
+      uses: [
+        "CLinux", "DeviceTree", "GuestAgentCLI", "Partition", "RingBuffer", "SharedMemory", "brokerd", "dt-partition",
+      ]),
   ],
   swiftLanguageModes: [.v6])

@@ -130,6 +130,7 @@ public struct Agent: ~Copyable {
       if endpoint.isEstablished { return }
       let now = monotonicNanoseconds()
       if endpoint.peerHeartbeat != heartbeat { alive = now }
+      if mapping.isLost { throw AgentError(.regionLost(mapping.lossText), executed: .no) }
       if wasInterrupted { throw AgentError(.system(.interrupted), executed: .no) }
       guard now &- start < patience else {
         if endpoint.peerSession != 0 { try checkIdentity() }
@@ -201,6 +202,7 @@ public struct Agent: ~Copyable {
   }
 
   private mutating func poisoned(_ reason: PoisonReason, executed: Executed) -> AgentError {
+    if mapping.isLost { return AgentError(.regionLost(mapping.lossText), executed: .maybe) }
     endpoint.poison(reason)
     endpoint.start(session: randomSession())
     doorbell.ring(&endpoint)
@@ -234,6 +236,7 @@ public struct Agent: ~Copyable {
         continue
       }
       let now = monotonicNanoseconds()
+      if mapping.isLost { throw AgentError(.regionLost(mapping.lossText), executed: .maybe) }
       if endpoint.needsHandshake { return try lost(request, start: start) }
       let beat = endpoint.peerHeartbeat
       if beat != heartbeat {
@@ -256,6 +259,7 @@ public struct Agent: ~Copyable {
   private mutating func giveUp(_ reason: AgentError.Reason, start: UInt32) -> AgentError {
     let never = endpoint.giveUp(messageAt: start, session: randomSession())
     doorbell.ring(&endpoint)
+    if mapping.isLost { return AgentError(.regionLost(mapping.lossText), executed: .maybe) }
     return AgentError(reason, executed: never ? .no : .maybe)
   }
 

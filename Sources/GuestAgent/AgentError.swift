@@ -22,6 +22,8 @@ public struct AgentError: Error, Sendable {
   public indirect enum Reason: Sendable {
     /// The region can't be reached or is too small.
     case memory(MappingError)
+    /// The region went away while it was in use: `Mapping.lossText`.
+    case regionLost(String)
     /// The owner describes the region otherwise than this guest's device tree.
     case layoutMismatch(String)
     /// Every channel of the link is in use by another process of this guest.

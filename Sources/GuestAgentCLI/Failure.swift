@@ -36,6 +36,8 @@ extension Failure {
       default: code = memory.isPermission ? .noPermission : .cantCreate
       }
       self.init("link \(link.name): \(memory.text)", code)
+    case .regionLost(let what):
+      self.init("link \(link.name): \(what); \(wasExecuted). Start brokerd on \(owner) again", .ioError)
     case .layoutMismatch(let what):
       self.init(
         "link \(link.name): \(owner) uses \(what); both guests need the same version of GuestBroker and device trees that agree",

@@ -45,6 +45,7 @@ extension Pump {
       if sleep() { break }
     }
     finish()
+    if let end { throw end }
   }
 
   /// Begins a session on every channel.
@@ -109,6 +110,7 @@ extension Pump {
   private mutating func poison(_ index: Int, _ reason: PoisonReason) {
     clients[index].endpoint.poison(reason)
     forget(index)
+    if clients[index].mapping.isLost { return }  // it wasn't the guest
     complain("\(clients[index].guest) broke the protocol on channel \(clients[index].channel), which is closed: \(reason.text)")
     clients[index].ring()
   }
@@ -192,7 +194,7 @@ extension Pump {
       if let news = uarts[index].takeNews() { complain(news) }
       watch(index)
     }
-    return stopped
+    return stopped || end != nil
   }
 
   /// Without waiting, and not oftener than is of use: a system call is what a client waits for then. Returns as `wait`.
@@ -205,6 +207,7 @@ extension Pump {
 
   private mutating func beat(now: UInt64) {
     for index in 0..<clients.count { clients[index].endpoint.beat() }
+    watchLinks()
     nextBeat = now &+ Self.heartbeatInterval
   }
 

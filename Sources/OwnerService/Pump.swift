@@ -29,6 +29,9 @@ struct Pump: ~Copyable {
   var interest: [UInt32?]
   let spinNanoseconds: UInt64
   let report: (String) -> Void
+  var links: [LinkWatch] = []
+  /// Why the service ends by itself.
+  var end: ServiceError?
   var nextReport: UInt64 = 0
   var suppressedReports = 0
   var nextBeat: UInt64 = 0
@@ -73,6 +76,7 @@ struct Pump: ~Copyable {
       let opened = try configuration.open(link)
       if let note = opened.note { report("link \(link.name): \(note)") }
       if case .interrupt(let interrupt, _) = opened.doorbell { interrupts.append(interrupt) }
+      self.links.append(LinkWatch(link, opened))
       for channel in 0..<opened.layout.channels { channels.append((opened, link.peerName, channel)) }
     }
     let clients = FixedArray(count: channels.count) {

@@ -83,6 +83,8 @@ public enum ServiceError: Error, Sendable {
   case unknownName(option: String, String, known: [String])
   case memory(link: String, MappingError)
   case linkBusy(link: String, MemorySource)
+  /// The last link's region went away while it was served: the whole sentence.
+  case regionLost(String)
   case noDevice(export: String, node: String)
   case device(export: String, path: String, Errno)
   /// No pseudo-terminal for a simulated line.
@@ -100,6 +102,7 @@ public enum ServiceError: Error, Sendable {
     case .memory(let link, let error): "link \(link): \(error.text)"
     case .linkBusy(let link, let source):
       "link \(link) (\(source.text)) is served by another brokerd already; stop that one first"
+    case .regionLost(let sentence): sentence
     case .noDevice(let export, let node):
       "\(export): no terminal of this kernel belongs to \(node); is its driver bound? Or name one: --bind \(export)=/dev/tty..., or --simulate"
     case .device(let export, let path, let errno) where errno.code == ENOENT:

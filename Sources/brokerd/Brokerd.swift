@@ -76,6 +76,7 @@ extension ServiceError {
     case .memory(_, .badLayout), .memory(_, .tooSmall): .config
     case .memory(_, let error): error.isPermission ? .noPermission : .cantCreate
     case .linkBusy: .tempFail
+    case .regionLost: .ioError
     case .noDevice: .osFile
     case .noTerminal(_, let errno): errno.isPermission ? .noPermission : .osFile
     case .device(_, _, let errno): errno.isPermission ? .noPermission : .osFile
