@@ -45,6 +45,8 @@ public indirect enum MappingError: Error, Sendable {
   case cannotOpen(MemorySource, Errno)
   case notOurs(MemorySource)
   case tooSmall(MemorySource, bytes: Int64, needed: Int)
+  /// A file that is no region. `described` is the size that the device tree says.
+  case otherContents(MemorySource, bytes: Int64, described: UInt64?)
   /// There is no room for all of the file.
   case cannotFill(MemorySource, needed: Int, Errno)
   case cannotMap(MemorySource, Errno)
@@ -80,6 +82,8 @@ public indirect enum MappingError: Error, Sendable {
     case .notOurs(let source): "\(source.text) belongs to another user; remove it, or name another file with --memory"
     case .tooSmall(let source, let bytes, let needed):
       "\(source.text) has \(bytes) bytes, but the link needs \(needed); make it larger or mend the device tree's reg"
+    case .otherContents(let source, let bytes, let described):
+      "\(source.text) has \(bytes) bytes of something else: it \(described.map { "is not as long as the link's region, \($0) bytes, and doesn't begin as one" } ?? "doesn't begin as a link's region"); it was left as it is. Name another file with --memory, or remove this one"
     case .cannotFill(let source, let needed, let errno):
       "\(source.text) can't have the \(needed) bytes that the link needs: \(errno.text); make room on its file system, or name a file elsewhere with --memory on both sides"
     case .cannotMap(let source, let errno) where errno.code == EPERM:
@@ -113,18 +117,20 @@ public final class Mapping: Sendable {
   private let device: VFIODevice?
 
   /// - Parameters:
-  ///   - size: Bytes, from the device tree. A new file gets this size; an old one must have it.
+  ///   - size: Bytes to map. A new file gets this size; an old one must have it.
+  ///   - described: Bytes of the region by the device tree, which may be more than a link uses; nil where it doesn't say. A file of another
+  ///     size has to look like a region.
   ///   - device: What a `.vfio` source is.
-  public init(_ source: MemorySource, size: Int, device: VFIODevice? = nil) throws(MappingError) {
+  public init(_ source: MemorySource, size: Int, described: UInt64?, device: VFIODevice? = nil) throws(MappingError) {
     let offset: UInt64
     let opened: FileDescriptor
     switch source {
     case .file(let path):
       offset = 0
-      opened = try RegionFile(path, for: source).filled(size)
+      opened = try RegionFile(path, for: source).filled(size, described: described)
     case .ownFile(let path):
       offset = 0
-      opened = try RegionFile(path, flags: O_NOFOLLOW, for: source).filled(size)
+      opened = try RegionFile(path, flags: O_NOFOLLOW, for: source).filled(size, described: described)
     default:
       do throws(Errno) {
         switch source {
@@ -162,6 +168,11 @@ public final class Mapping: Sendable {
     self.device = device
     // Locks need a place each that doesn't collide with another link in the same /dev/mem.
     lockBase = Int64(truncatingIfNeeded: offset & 0x7fff_ffff_ffff_f000)
+  }
+
+  /// Of a region whose size the device tree says.
+  public convenience init(_ source: MemorySource, size: Int) throws(MappingError) {
+    try self.init(source, size: size, described: UInt64(size))
   }
 
   deinit {

@@ -20,6 +20,7 @@ public struct OpenLink: Sendable {
   ///   - sysfs: Where sysfs is mounted: there UIO and ivshmem devices are looked up.
   public init(_ link: Link, override: String?, isExample: Bool, sysfs: String = "/sys") throws(MappingError) {
     let size: UInt64
+    var isDescribed = true
     var uio: UIODevice?
     var ivshmem: Ivshmem?
     var vfio: VFIODevice?
@@ -38,6 +39,7 @@ public struct OpenLink: Sendable {
       // The tree doesn't say the size: it is that of the device, or of the file on the host that is behind it.
       if let override {
         size = unsafe lx_path_size(override.systemPath)
+        isDescribed = false
         source = .file(override)
       } else {
         var isWriteCombined = false
@@ -63,7 +65,7 @@ public struct OpenLink: Sendable {
     if let wanted = link.mapping, let found = source.attribute, wanted != found, !isExample {
       throw .otherAttribute(source, is: found, shouldBe: wanted)
     }
-    mapping = try Mapping(source, size: layout.size, device: vfio)
+    mapping = try Mapping(source, size: layout.size, described: isDescribed ? size : nil, device: vfio)
     let poll = UInt64(link.pollInterval) &* 1000
     var note: String?
     switch link.doorbell {

@@ -109,4 +109,20 @@ struct RegionTests {
       #expect(access(memory, F_OK) != 0)
     }
   }
+
+  @Test("A file of another kind is refused by both programs and stays as it is", arguments: ["brokerd", "guestagent list"])
+  func otherFile(program: String) throws {
+    let path = temporaryPath()
+    defer { unlink(path) }
+    let content = Data(repeating: 0x61, count: 2_000_000)
+    try content.write(to: URL(fileURLWithPath: path))
+    let words = program.split(separator: " ").map(String.init)
+    let process = try Program(words[0], words.dropFirst() + ["--memory", "g1g2=\(path)"])
+    #expect(process.finish() == 73)
+    #expect(
+      sentence(process.errorText)
+        == "link g1g2: \(path) has 2000000 bytes of something else: it is not as long as the link's region, 1048576 bytes, and doesn't begin as one; it was left as it is. Name another file with --memory, or remove this one"
+    )
+    #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == content)
+  }
 }

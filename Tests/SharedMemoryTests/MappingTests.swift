@@ -38,6 +38,112 @@ struct MappingTests {
     #expect(try FileManager.default.attributesOfItem(atPath: path)[.size] as? Int == 4096)
   }
 
+  struct Contents {
+    let bytes: Int
+    /// Where `text` stands; all else is 0.
+    let place: Int
+    let text: String
+    let isTaken: Bool
+
+    init(_ bytes: Int, _ place: Int, _ text: String, isTaken: Bool) {
+      (self.bytes, self.place, self.text, self.isTaken) = (bytes, place, text, isTaken)
+    }
+
+    static let all: [Contents] = [
+      Contents(8192, 0, "#!/b", isTaken: true),
+      Contents(8193, 0, "#!/b", isTaken: false),
+      Contents(1 << 20, 0x10, "text", isTaken: false),
+      Contents(1 << 20, 4095, "x", isTaken: false),
+      Contents(1 << 20, 0, "GBLK", isTaken: true),
+      Contents(1 << 20, 4096, "text", isTaken: true),
+      // A borrower's control words, where no owner has been yet.
+      Contents(1 << 20, 0x180, "text", isTaken: true),
+      Contents(1 << 20, 0x1f0, "text", isTaken: true),
+      Contents(1 << 20, 0x880, "text", isTaken: true),
+      Contents(1 << 20, 0x980, "text", isTaken: false),
+    ]
+  }
+
+  @Test(
+    "A longer file is taken if it begins as a region or with zeros, a file of the region's size whatever is in it; another one is left as it is",
+    arguments: Contents.all)
+  func otherFile(contents: Contents) throws {
+    let (bytes, place, text, isTaken) = (contents.bytes, contents.place, contents.text, contents.isTaken)
+    let path = temporaryMemory()
+    defer { unlink(path) }
+    var content = Data(count: bytes)
+    content.replaceSubrange(place..<place + text.utf8.count, with: Data(text.utf8))
+    try content.write(to: URL(fileURLWithPath: path))
+    do {
+      let mapping = try Mapping(.file(path), size: 8192)
+      #expect(isTaken)
+      withExtendedLifetime(mapping) {}
+    } catch {
+      #expect(!isTaken)
+      #expect(
+        error.text
+          == "\(path) has \(bytes) bytes of something else: it is not as long as the link's region, 8192 bytes, and doesn't begin as one; it was left as it is. Name another file with --memory, or remove this one"
+      )
+    }
+    #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == content)
+  }
+
+  @Test("Where the tree doesn't say the region's size a file must begin as a region or with zeros")
+  func unknownSize() throws {
+    let path = temporaryMemory()
+    defer { unlink(path) }
+    try Data(repeating: 7, count: 1 << 16).write(to: URL(fileURLWithPath: path))
+    let (partition, _) = try Partition.load(deviceTree: nil, builtInGuest: "guest2", running: [])
+    var link = partition.links[0]
+    link.memory = .ivshmem("0000:00:06.0")
+    do {
+      _ = try OpenLink(link, override: path, isExample: false)
+      Issue.record("mapped")
+    } catch {
+      #expect(
+        error.text
+          == "\(path) has 65536 bytes of something else: it doesn't begin as a link's region; it was left as it is. Name another file with --memory, or remove this one"
+      )
+    }
+  }
+
+  @Test("A region that the tree makes larger than a link uses may be a file of just that size")
+  func largeRegion() throws {
+    let path = temporaryPath()
+    defer { unlink(path) }
+    let size = LinkLayout.maximumSize + 4096
+    let file = open(path, O_RDWR | O_CREAT, 0o600)
+    #expect(pwrite(file, "x", 1, 0) == 1 && ftruncate(file, off_t(size)) == 0)
+    close(file)
+    let opened = try RegionFile(path, for: .file(path))
+    try opened.check(Int(LinkLayout.maximumSize), described: size)
+    do {
+      try opened.check(Int(LinkLayout.maximumSize), described: size + 4096)
+      Issue.record("taken")
+    } catch {
+      guard case .otherContents = error else { throw error }
+    }
+  }
+
+  @Test("A file that two make at once is one file, and a link to nothing makes what it names")
+  func makers() throws {
+    for _ in 0..<50 {
+      let path = temporaryMemory()
+      defer { unlink(path) }
+      DispatchQueue.concurrentPerform(iterations: 4) { _ in
+        do { _ = try Mapping(.file(path), size: 8192) } catch { Issue.record("\(error)") }
+      }
+    }
+    let (path, target) = (temporaryMemory(), temporaryMemory())
+    defer {
+      unlink(path)
+      unlink(target)
+    }
+    #expect(symlink(target, path) == 0)
+    _ = try Mapping(.file(path), size: 8192)
+    #expect(access(target, F_OK) == 0)
+  }
+
   @Test("A link planted in /dev/shm by another is not followed")
   func planted() throws {
     let path = temporaryMemory()
@@ -211,6 +317,7 @@ struct LossTests {
       unlink(path)
       mapping.probe()
       kill(getpid(), SIGBUS)
+      sleep(60)  // another thread may have got it
     }
   }
 
