@@ -134,7 +134,10 @@ public struct Agent: ~Copyable {
       if wasInterrupted { throw AgentError(.system(.interrupted), executed: .no) }
       guard now &- start < patience else {
         if endpoint.peerSession != 0 { try checkIdentity() }
-        throw AgentError(alive == start ? .noOwner(silentFor: now &- start) : .noAnswer(after: now &- start), executed: .no)
+        var error = AgentError(
+          alive == start ? .noOwner(silentFor: now &- start) : .noAnswer(after: now &- start), executed: .no)
+        error.unusedFile = mapping.unusedFile
+        throw error
       }
       if spin > 0, now &- start < spin { spinHint() } else { doorbell.sleep(&endpoint, atMost: 10_000_000) }
     }

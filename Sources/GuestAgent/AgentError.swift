@@ -14,6 +14,9 @@ public struct AgentError: Error, Sendable {
   /// The refusal's `value`, which some operations give a meaning (Spec 5 §4).
   public var value: UInt32 = 0
 
+  /// With `noOwner`: the region's file, when no owner has ever used it.
+  public var unusedFile: String?
+
   public init(_ reason: Reason, executed: Executed) {
     self.reason = reason
     self.executed = executed

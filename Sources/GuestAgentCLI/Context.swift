@@ -87,9 +87,14 @@ final class Context {
 
   func failure(_ error: AgentError, _ subject: String, _ link: Link, isRead: Bool = false) -> Failure {
     let failure = Failure(error, subject, link, guest: partition.guestName, isRead: isRead)
-    guard isExample, case .noOwner = error.reason else { return failure }
+    guard case .noOwner = error.reason else { return failure }
+    var sentence = failure.sentence
     // The example's region is a file of one user's.
-    return Failure("\(failure.sentence) And as the same user?", failure.exitCode)
+    if isExample { sentence += " And as the same user?" }
+    if let file = error.unusedFile {
+      sentence += " If so, its file was removed: no brokerd has used \(file) yet; start it again"
+    }
+    return Failure(sentence, failure.exitCode)
   }
 }
 

@@ -9,6 +9,9 @@ struct LinkWatch {
   private let mapping: Mapping
   /// The region went away: nobody is served on this link any more.
   private(set) var isLost = false
+  private var isRemoved = false
+  /// The file's name is looked up at every tenth look only.
+  private var looks: UInt32 = 0
 
   init(_ link: Link, _ opened: OpenLink) {
     name = link.name
@@ -19,6 +22,12 @@ struct LinkWatch {
   /// What is to be said about the region for the first time; nil when it is as it was.
   mutating func look() -> String? {
     guard !isLost else { return nil }
+    looks &+= 1
+    if looks % 10 == 0, !isRemoved, mapping.isRemoved, let path = mapping.path {
+      isRemoved = true
+      return
+        "link \(name): its region's file \(path) was removed; programs that run go on, new ones of \(guest) can't find it: start brokerd again"
+    }
     mapping.probe()
     guard mapping.isLost else { return nil }
     isLost = true
@@ -27,8 +36,8 @@ struct LinkWatch {
 }
 
 extension Pump {
-  /// Looks after the regions of all links. What there is to say of one is reported, unless no other is left to serve: then it is why the
-  /// service ends.
+  /// Looks after the regions of all links, with every heartbeat. What there is to say of one is reported, unless no link is left to serve:
+  /// then it is why the service ends.
   mutating func watchLinks() {
     for index in links.indices {
       guard let news = links[index].look() else { continue }

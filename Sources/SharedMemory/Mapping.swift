@@ -187,12 +187,26 @@ public final class Mapping: Sendable {
   /// Touches the region's end, so that `isLost` is true afterwards if the file no longer reaches that far.
   public func probe() { _ = region.word(at: region.size - 4).load() }
 
+  /// The region's file, where it is one.
+  public var path: String? {
+    switch source {
+    case .file(let path), .ownFile(let path): path
+    default: nil
+    }
+  }
+
+  /// Whether the region is a file that others no longer find: it was removed, or another one took its name.
+  public var isRemoved: Bool {
+    guard let path else { return false }
+    return unsafe lx_is_removed(file.number, path) != 0
+  }
+
+  /// The region's file when no owner has ever said anything in it.
+  public var unusedFile: String? { LinkIdentity(reading: region).magic == LinkLayout.magic ? nil : path }
+
   /// What happened when `isLost`: "its region /dev/shm/x was cut short while in use".
   public var lossText: String {
-    switch source {
-    case .file(let path), .ownFile(let path): "its region \(path) was cut short while in use"
-    default: "its region (\(source.text)) can't be reached any more"
-    }
+    path.map { "its region \($0) was cut short while in use" } ?? "its region (\(source.text)) can't be reached any more"
   }
 
   /// What one process of this guest can hold alone.

@@ -125,4 +125,35 @@ struct RegionTests {
     )
     #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == content)
   }
+
+  @Test("brokerd says once that a region's file was removed, and goes on; a new guestagent says what may have happened")
+  func removed() throws {
+    let broker = try Broker()
+    let reader = try broker.start(["uart", "read", "uart2", "-n", "2"])
+    let far = try #require(broker.simulatedPath)
+    let line = open(far, O_RDWR | O_NOCTTY)
+    defer { close(line) }
+    #expect(write(line, "a", 1) == 1)
+    try reader.wait { reader.outputText == "a" }
+    #expect(unlink(broker.memory) == 0)
+    let sentence =
+      "link g1g2: its region's file \(broker.memory) was removed; programs that run go on, new ones of guest2 can't find it: start brokerd again"
+    try broker.program.wait { broker.program.errorText.contains(sentence) }
+    let late = try broker.agent(["uart", "write", "uart2", "x", "--wait", "300ms"])
+    #expect(late.code == 69)
+    #expect(
+      late.errors.hasSuffix(
+        "If so, its file was removed: no brokerd has used \(broker.memory) yet; start it again\n"))
+    #expect(write(line, "b", 1) == 1)
+    #expect(reader.finish() == 0)
+    usleep(2_500_000)  // another look
+    #expect(broker.program.errorText.components(separatedBy: "was removed").count == 2)
+    kill(broker.program.process.processIdentifier, SIGTERM)
+    #expect(broker.program.finish() == 0)
+    // A region that had its owner: nothing of a file.
+    try broker.restart()
+    broker.program.kill()
+    let again = try broker.agent(["uart", "write", "uart2", "x", "--wait", "300ms"])
+    #expect(again.errors.contains("is brokerd running there?") && !again.errors.contains("removed"))
+  }
 }

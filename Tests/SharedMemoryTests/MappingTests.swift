@@ -273,6 +273,27 @@ struct LossTests {
     #expect(!others.contains { $0.isLost })
   }
 
+  @Test("A file that was removed, or whose name another one has, is noticed; one that is reached by another name too is not")
+  func removed() throws {
+    let (path, other) = (temporaryMemory(), temporaryMemory())
+    defer {
+      unlink(path)
+      unlink(other)
+    }
+    let mapping = try Mapping(.file(path), size: 4096)
+    #expect(!mapping.isRemoved)
+    #expect(link(path, other) == 0)
+    #expect(!mapping.isRemoved)
+    unlink(path)
+    #expect(mapping.isRemoved)
+    _ = try Mapping(.file(path), size: 4096)
+    #expect(mapping.isRemoved)
+    #expect(rename(other, path) == 0)
+    #expect(!mapping.isRemoved)
+    unlink(path)
+    #expect(mapping.isRemoved)
+  }
+
   @Test("Threads that all touch a region that is cut short go on, thousands of times")
   func manyThreads() throws {
     for _ in 0..<200 {

@@ -239,6 +239,15 @@ static inline int lx_is_at(int fd, const char *_Nonnull path) {
   return fstat(fd, &s) == 0 && stat(path, &t) == 0 && s.st_dev == t.st_dev && s.st_ino == t.st_ino;
 }
 
+/// Whether the file that is open as `fd` can no longer be found as `path`. Not when that can't be told.
+static inline int lx_is_removed(int fd, const char *_Nonnull path) {
+  struct stat s, t;
+  if (fstat(fd, &s) != 0) return 0;
+  if (s.st_nlink == 0) return 1;
+  if (stat(path, &t) != 0) return errno == ENOENT || errno == ENOTDIR;
+  return s.st_dev != t.st_dev || s.st_ino != t.st_ino;
+}
+
 static inline const char *_Nonnull lx_entry_name(const struct dirent *_Nonnull entry) { return entry->d_name; }
 
 /// Whether what is written to `fd` goes to systemd's journal ($JOURNAL_STREAM of systemd.exec(5)). A process that a service started has the
