@@ -67,7 +67,7 @@ public struct Agent: ~Copyable {
     } catch {
       throw AgentError(.system(error), executed: .no)
     }
-    guard let free else { throw AgentError(.channelsBusy(opened.layout.channels), executed: .no) }
+    guard let free else { throw Self.channelsBusy(opened) }
     self.link = link
     channel = free
     mapping = opened.mapping

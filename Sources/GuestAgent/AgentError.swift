@@ -29,8 +29,8 @@ public struct AgentError: Error, Sendable {
     case regionLost(String)
     /// The owner describes the region otherwise than this guest's device tree.
     case layoutMismatch(String)
-    /// Every channel of the link is in use by another process of this guest.
-    case channelsBusy(Int)
+    /// Every channel of the link, so many of them, is in use by processes of this guest.
+    case channelsBusy(Int, ChannelHolders)
     /// Nobody takes up the session, and no heartbeat was seen for so many nanoseconds.
     case noOwner(silentFor: UInt64)
     /// The owner was there and fell silent while the request was under way.

@@ -75,11 +75,15 @@ final class Context {
 
   func link(of peripheral: Import) -> Link { partition.links[peripheral.link] }
 
-  func open(_ link: Link) throws(Failure) -> Agent {
+  func configuration(_ link: Link) -> AgentConfiguration {
     var configuration = AgentConfiguration(isExample: isExample, memory: memory.path(for: link.name))
     configuration.patience = patience
+    return configuration
+  }
+
+  func open(_ link: Link) throws(Failure) -> Agent {
     do throws(AgentError) {
-      return try Agent(link, configuration)
+      return try Agent(link, configuration(link))
     } catch {
       throw Failure(error, link.name, link, guest: partition.guestName)
     }

@@ -42,9 +42,14 @@ extension Failure {
       self.init(
         "link \(link.name): \(owner) uses \(what); both guests need the same version of GuestBroker and device trees that agree",
         .proto)
-    case .channelsBusy(let count):
+    case .channelsBusy(let count, let holders):
+      var who = "other processes"
+      if !holders.processes.isEmpty {
+        let ids = holders.processes.map { "\($0)" } + (holders.channels < count ? ["others"] : [])
+        who = "\(ids.count == 1 ? "process" : "processes") \(listed(ids))"
+      }
       self.init(
-        "link \(link.name): all \(count) channels are in use by other processes of this guest; end one, or raise channels in both device trees",
+        "link \(link.name): all \(count) channels are in use by \(who) of this guest; end one, or raise channels in both device trees",
         .tempFail)
     case .noOwner(let silent):
       let who =

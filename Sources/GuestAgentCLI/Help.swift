@@ -50,8 +50,8 @@ var listHelp: String {
   Lists the peripherals that this guest's device tree imports.
 
   ACCESS is what the owner grants: rw, ro, wo, "not granted", "not exported", or "unknown" while it is away.
-  STATE is the link's: "up", "no owner" (no brokerd answers there) or "error"; then a message says what is
-  wrong, and the exit code is that of the first one.
+  STATE is the link's: "up", "no owner" (no brokerd answers there), "busy" (other processes of this guest have all
+  its channels) or "error"; with the last two a message says more, and the exit code is that of the first one.
 
   \(commonOptions)
   """

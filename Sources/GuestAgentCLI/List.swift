@@ -38,17 +38,18 @@ func list(_ arguments: inout Arguments) throws(Failure) {
 /// Whether the owner answers, and what it grants of each import.
 private func look(at link: Link, _ imports: [Import], _ context: Context) -> (state: String, accesses: [String], Failure?) {
   var accesses: [String] = []
-  do throws(Failure) {
-    var agent = try context.open(link)
-    do throws(AgentError) {
-      for peripheral in imports { accesses.append(try access(to: peripheral, via: &agent)) }
-      return ("up", accesses, nil)
-    } catch {
-      if case .noOwner = error.reason { return ("no owner", imports.map { _ in "unknown" }, nil) }
-      throw context.failure(error, link.name, link)
-    }
+  let unknown = imports.map { _ in "unknown" }
+  do throws(AgentError) {
+    var agent = try Agent(link, context.configuration(link))
+    for peripheral in imports { accesses.append(try access(to: peripheral, via: &agent)) }
+    return ("up", accesses, nil)
   } catch {
-    return ("error", imports.map { _ in "unknown" }, error)
+    let failure = context.failure(error, link.name, link)
+    switch error.reason {
+    case .noOwner: return ("no owner", unknown, nil)
+    case .channelsBusy: return (Agent.isOwnerUp(link, context.configuration(link)) ? "busy" : "no owner", unknown, failure)
+    default: return ("error", unknown, failure)
+    }
   }
 }
 

@@ -110,9 +110,9 @@ public indirect enum MappingError: Error, Sendable {
 public final class Mapping: Sendable {
   public let region: SharedRegion
   public let source: MemorySource
-  private let file: FileDescriptor
+  let file: FileDescriptor
   private nonisolated(unsafe) let watch: UnsafeMutablePointer<lx_guard>
-  private let lockBase: Int64
+  let lockBase: Int64
   /// A device that this process has for itself: there is nobody to lock out.
   private let device: VFIODevice?
 
@@ -200,6 +200,9 @@ public final class Mapping: Sendable {
     guard let path else { return false }
     return unsafe lx_is_removed(file.number, path) != 0
   }
+
+  /// Whether `path` names this mapping's file, or device.
+  func isFile(at path: String) -> Bool { unsafe lx_is_at(file.number, path) != 0 }
 
   /// The region's file when no owner has ever said anything in it.
   public var unusedFile: String? { LinkIdentity(reading: region).magic == LinkLayout.magic ? nil : path }

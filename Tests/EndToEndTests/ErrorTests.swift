@@ -213,9 +213,27 @@ struct ErrorTests {
       #expect(result.code == 75)
       #expect(
         sentence(result.errors)
-          == "link g1g2: all 4 channels are in use by other processes of this guest; end one, or raise channels in both device trees"
+          == "link g1g2: all 4 channels are in use by process \(getpid()) of this guest; end one, or raise channels in both device trees"
       )
+      #expect(result.errors.components(separatedBy: "channels are in use").count == 2)
+      #expect(
+        result.output.split(separator: "\n").last?.split(separator: " ").map(String.init) == [
+          "uart2", "uart", "guest1", "unknown", "g1g2", "busy",
+        ])
+      broker.program.kill()
+      #expect(try broker.agent(["list"]).output.hasSuffix("no owner\n"))
+      try broker.restart()
     }
+    let readers = try (0..<4).map { _ in try broker.start(["uart", "read", "uart2"]) }
+    let ids = readers.map { $0.process.processIdentifier }.sorted().map { "\($0)" }
+    let expected = "in use by processes \(ids[0]), \(ids[1]), \(ids[2]) and \(ids[3]) of this guest"
+    var found = ""
+    for _ in 0..<1000 {
+      found = try broker.agent(["uart", "write", "uart2", "x"]).errors
+      if found.contains(expected) { break }
+    }
+    #expect(found.contains(expected))
+    for reader in readers { reader.kill() }
     #expect(try broker.agent(["uart", "write", "uart2", "x"]).code == 0)
   }
 
