@@ -22,6 +22,27 @@ struct Brokerd {
     if arguments.flag("--version", "-V") { return printLine(versionText) }
     let options = Options(&arguments)
 
+    // Before there are threads: they inherit what is blocked.
+    let signals = FileDescriptor(owning: lx_signal_fd())
+    guard signals.number >= 0 else { throw Failure("cannot wait for signals: \(Errno.last.text)", .osError) }
+    let messages: MessageSink
+    do throws(Errno) {
+      messages = try MessageSink()
+    } catch {
+      throw Failure("the system refused: \(error.text)", .osError)
+    }
+    defer { messages.finish() }
+    do throws(Failure) {
+      try serve(options, until: signals.number, messages)
+    } catch {
+      // It is said by the program's end, for which whoever starts this can wait, and which a signal ends.
+      messages.finish()
+      lx_release_signals()
+      throw error
+    }
+  }
+
+  private static func serve(_ options: Options, until signals: Int32, _ messages: MessageSink) throws(Failure) {
     let partition: Partition
     let source: TreeSource
     do throws(LoadError) {
@@ -32,7 +53,7 @@ struct Brokerd {
     } catch {
       throw Failure(error.text, error.exitCode)
     }
-    for note in partition.notes { printError("brokerd: \(note)") }
+    for note in partition.notes { messages.error("brokerd: \(note)") }
     if let owner = options.owner, !sameText(owner, partition.guestName) {
       throw Failure(
         "--owner \(owner), but this device tree (\(source.text)) is \(partition.guestName)'s; run this on \(owner), or name its tree with --device-tree",
@@ -46,7 +67,7 @@ struct Brokerd {
       let isSimulated = partition.exports.contains {
         options.bindings.path(for: $0.name).map { sameText($0, "pty") || sameText($0, "null") } ?? true
       }
-      printError("brokerd: \(reason)using the built-in example partition\(isSimulated ? ", simulated" : "")")
+      messages.error("brokerd: \(reason)using the built-in example partition\(isSimulated ? ", simulated" : "")")
     }
 
     var configuration = ServiceConfiguration(partition: partition, isExample: isExample)
@@ -55,16 +76,21 @@ struct Brokerd {
     configuration.simulate = options.simulate
     if let spin = options.spin { configuration.spinNanoseconds = spin }
 
-    // Before the service starts threads: they inherit what is blocked.
-    let signals = FileDescriptor(owning: lx_signal_fd())
-    guard signals.number >= 0 else { throw Failure("cannot wait for signals: \(Errno.last.text)", .osError) }
+    let service: Service
     do throws(ServiceError) {
-      let service = try Service(configuration) { printError("brokerd: \($0)") }
-      for line in service.served { printLine("brokerd: \(partition.guestName) serves \(line)") }
-      unsafe lx_notify("READY=1")
-      try service.run(until: signals.number)
+      service = try Service(configuration) { messages.error("brokerd: \($0)") }
     } catch {
       throw Failure(error.text, error.exitCode)
+    }
+    for line in service.served { messages.line("brokerd: \(partition.guestName) serves \(line)") }
+    unsafe lx_notify("READY=1")
+    do throws(ServiceError) {
+      try service.run(until: signals)
+    } catch {
+      // As every message since it serves: whatever becomes of standard error, it ends.
+      messages.error("brokerd: \(error.text)")
+      messages.finish()
+      exitProcess(error.exitCode.rawValue)
     }
   }
 }

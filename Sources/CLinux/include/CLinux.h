@@ -420,6 +420,12 @@ static inline int lx_wait_for(int fd, short events, uint64_t ns) {
 static inline int lx_wait_readable(int fd, uint64_t ns) { return lx_wait_for(fd, POLLIN, ns); }
 static inline int lx_wait_writable(int fd, uint64_t ns) { return lx_wait_for(fd, POLLOUT, ns); }
 
+/// A pipe whose end for writing, `ends[1]`, never waits.
+static inline int lx_pipe(int *_Nonnull ends) {
+  if (pipe2(ends, O_CLOEXEC) != 0) return -1;
+  return fcntl(ends[1], F_SETFL, O_NONBLOCK);
+}
+
 static inline int lx_epoll(void) { return epoll_create1(EPOLL_CLOEXEC); }
 static inline int lx_eventfd(int blocking) { return eventfd(0, EFD_CLOEXEC | (blocking ? 0 : EFD_NONBLOCK)); }
 
@@ -436,6 +442,15 @@ static inline int lx_signal_fd(void) {
   }
   if (sigprocmask(SIG_BLOCK, &set, 0) != 0) return -1;
   return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+/// From now on they do again what they do by default.
+static inline void lx_release_signals(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGHUP);
+  sigprocmask(SIG_UNBLOCK, &set, 0);
 }
 /// The first SIGINT, SIGTERM or SIGHUP interrupts system calls and is remembered; the next one does what it does by default. One that is
 /// ignored stays so.
@@ -546,18 +561,6 @@ static inline int lx_open_pty(char *_Nonnull path, size_t size) {
 
 // ---- systemd's readiness protocol (sd_notify(3)) ---------------------------------------------------------------------------
 
-/// Sends `text` to $NOTIFY_SOCKET, if there is one.
-static inline void lx_notify(const char *_Nonnull text) {
-  const char *path = getenv("NOTIFY_SOCKET");
-  if (!path || (path[0] != '/' && path[0] != '@')) return;
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  size_t length = strlen(path);
-  if (length >= sizeof address.sun_path) return;
-  memcpy(address.sun_path, path, length);
-  if (path[0] == '@') address.sun_path[0] = 0;
-  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd == -1) return;
-  (void)sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&address,
-               (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
-  close(fd);
-}
+/// Sends `text`, of at most 63 bytes, to $NOTIFY_SOCKET, if there is one. Never waits: when the receiver's queue is full a thread goes on
+/// trying.
+void lx_notify(const char *_Nonnull text);
