@@ -198,11 +198,11 @@ public final class Mapping: Sendable {
   /// Whether the region is a file that others no longer find: it was removed, or another one took its name.
   public var isRemoved: Bool {
     guard let path else { return false }
-    return unsafe lx_is_removed(file.number, path) != 0
+    return unsafe lx_is_removed(file.number, path.systemPath) != 0
   }
 
   /// Whether `path` names this mapping's file, or device.
-  func isFile(at path: String) -> Bool { unsafe lx_is_at(file.number, path) != 0 }
+  func isFile(at path: String) -> Bool { unsafe lx_is_at(file.number, path.systemPath) != 0 }
 
   /// The region's file when no owner has ever said anything in it.
   public var unusedFile: String? { LinkIdentity(reading: region).magic == LinkLayout.magic ? nil : path }

@@ -57,7 +57,7 @@ struct RegionFile: ~Copyable {
       code = lx_file_size(descriptor.number) > 0 || ftruncate(descriptor.number, off_t(size)) == 0 ? 0 : lx_errno()
     }
     if code == 0 { return descriptor }
-    if isNew, unsafe lx_is_at(descriptor.number, path) != 0 { unsafe _ = unlink(path) }
+    if isNew, unsafe lx_is_at(descriptor.number, path.systemPath) != 0 { unsafe _ = unlink(path.systemPath) }
     throw .cannotFill(source, needed: size, Errno(code))
   }
 }
@@ -66,14 +66,14 @@ struct RegionFile: ~Copyable {
 private func openOrMake(_ path: String, _ flags: Int32) throws(Errno) -> (number: Int32, isNew: Bool) {
   for _ in 0..<64 {
     // Without O_CREAT, which the kernel forbids even root in /tmp for what another user made (fs.protected_regular, proc_sys_fs(5)).
-    var number = unsafe lx_open(path, O_RDWR | flags, 0)
+    var number = unsafe lx_open(path.systemPath, O_RDWR | flags, 0)
     if number >= 0 { return (number, false) }
     guard Errno.last.isMissing else { throw .last }
-    number = unsafe lx_open(path, O_RDWR | O_CREAT | O_EXCL | flags, 0o600)
+    number = unsafe lx_open(path.systemPath, O_RDWR | O_CREAT | O_EXCL | flags, 0o600)
     if number >= 0 { return (number, true) }
     // Another process has made it meanwhile.
     guard lx_errno() == EEXIST else { throw .last }
   }
   // A link to nothing: no file can be opened, and none of this name be made.
-  return (try check(unsafe lx_open(path, O_RDWR | O_CREAT | flags, 0o600)), false)
+  return (try check(unsafe lx_open(path.systemPath, O_RDWR | O_CREAT | flags, 0o600)), false)
 }
