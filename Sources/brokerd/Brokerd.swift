@@ -29,7 +29,7 @@ struct Brokerd {
     do throws(Errno) {
       messages = try MessageSink()
     } catch {
-      throw Failure("the system refused: \(error.text)", .osError)
+      throw Failure("cannot make the pipe that messages go through: \(error.text)", .osError)
     }
     defer { messages.finish() }
     do throws(Failure) {
