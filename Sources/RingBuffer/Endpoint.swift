@@ -43,6 +43,10 @@ public struct Endpoint: ~Copyable {
 
   private let own: Control
   private let peer: Control
+  /// A borrower's. It begins no session while the owner acknowledges an earlier one of this channel: see `mayPrepare`.
+  private let isBorrower: Bool
+  /// Up to where the peer had read when its last session ended.
+  private var finalCredit: UInt32 = 0
   /// What an owner says about the link, and where.
   private let identity: (statement: LinkIdentity, region: SharedRegion)?
   /// What this side says about interrupts; stated with each session.
@@ -103,6 +107,7 @@ public struct Endpoint: ~Copyable {
   public init(_ region: SharedRegion, layout: LinkLayout, channel: Int, role: Role, identity: LinkIdentity? = nil) {
     precondition(channel >= 0 && channel < layout.channels && layout.size <= region.size)
     self.identity = identity.map { ($0, region) }
+    if case .borrower = role { isBorrower = true } else { isBorrower = false }
     needsFences = region.needsFences
     own = Control(region, at: layout.control(role, channel: channel))
     peer = Control(region, at: layout.control(role.peer, channel: channel))
@@ -119,6 +124,8 @@ public struct Endpoint: ~Copyable {
   /// - Parameter session: Random and not 0, so that no earlier one is mistaken for it; the last one's number is not taken again.
   public mutating func start(session: UInt32) {
     precondition(session != 0)
+    // The owner of the session before learns what was received in it.
+    consumer.giveCredit()
     // A guest without entropy may draw the same number at each boot, and its peer would take it for the one before.
     self.session = session == own.session.load() ? Self.next(session) : session
     state = .sync
@@ -143,6 +150,8 @@ public struct Endpoint: ~Copyable {
 
   /// Ends the session in good order; wake the peer afterwards. `start` begins another one.
   public mutating func end() {
+    // What was received was received: the owner doesn't give those bytes to anybody else.
+    consumer.giveCredit()
     own.acknowledged.store(0)
     own.session.storeReleasing(0)
     changeDoorbell()
@@ -175,11 +184,13 @@ public struct Endpoint: ~Copyable {
     if theirs != acknowledged {
       let wasEstablished = isEstablished
       if acknowledged != 0 {
+        // Before it is taken back: from then on the peer may reset its credit word.
+        finalCredit = producer.credit.loadAcquiring()
         state = .sync
         acknowledged = 0
         own.acknowledged.storeReleasing(0)
       }
-      if theirs != 0, theirs != banned { prepare(for: theirs) }
+      if theirs != 0, theirs != banned, mayPrepare { prepare(for: theirs) }
       if wasEstablished { return .lost(nil) }
       if state == .acknowledged, theirAcknowledged != session { return .acknowledged }
     }
@@ -197,10 +208,21 @@ public struct Endpoint: ~Copyable {
     if isEstablished, theirAcknowledged != session {
       // The same peer no longer acknowledges us: it refused something, or forgot. Only a new session mends that.
       let reason = peerRefusal
+      finalCredit = producer.credit.loadAcquiring()
       start(session: Self.next(session))
       return .lost(reason)
     }
     return .none
+  }
+
+  /// Whether this side may reset its rings and its credit word for a session of the peer's.
+  ///
+  /// A borrower waits until the owner no longer acknowledges this channel's session before: that one's credit word says which
+  /// answers were received, and the owner looks at it before it takes its acknowledgement back (Spec 3 §6).
+  private var mayPrepare: Bool {
+    guard isBorrower else { return true }
+    let theirAcknowledged = peer.acknowledged.loadAcquiring()
+    return theirAcknowledged == 0 || theirAcknowledged == session
   }
 
   /// Lines that one step of the handshake clears.
@@ -208,7 +230,11 @@ public struct Endpoint: ~Copyable {
 
   /// Makes the rings ready for a session of the peer's, a step at a time, and then acknowledges it.
   private mutating func prepare(for theirs: UInt32) {
-    if preparing.session != theirs { preparing = (theirs, 0) }
+    if preparing.session != theirs {
+      preparing = (theirs, 0)
+      // The peer, which may still read this ring, sees the new session before it sees a header that is none (Spec 3 §5).
+      sleepFence()
+    }
     producer.clear(preparing.lines..<preparing.lines + Self.linesPerStep)
     preparing.lines += Self.linesPerStep
     guard preparing.lines >= producer.lineCount else { return }
@@ -229,6 +255,7 @@ public struct Endpoint: ~Copyable {
   /// Does nothing when the peer has restarted meanwhile: then it was its reset that looked wrong, and `refresh` sees to it.
   public mutating func poison(_ reason: PoisonReason) {
     guard peer.session.loadAcquiring() == acknowledged else { return }
+    finalCredit = producer.credit.loadAcquiring()
     banned = acknowledged
     acknowledged = 0
     state = .sync
@@ -275,6 +302,21 @@ public struct Endpoint: ~Copyable {
     return peer.acknowledged.loadAcquiring() == old && peer.session.loadAcquiring() == theirs
   }
 
+  /// Whether what looks like a violation may be the peer's restart: it no longer is in the session that this side is in.
+  public var isPeerGone: Bool {
+    acknowledged == 0 || peer.session.loadAcquiring() != acknowledged || isEstablished && peer.acknowledged.load() != session
+  }
+
+  /// Whether the peer has received the message that was sent when `producer.position` was `start`, in the session that is
+  /// established.
+  ///
+  /// - Ordering: acquires the peer's credit word (SP-2).
+  public func isReceived(messageAt start: UInt32) -> Bool { producer.isTaken(start: start) }
+
+  /// Whether the peer had received a message when its session ended, which `refresh` or `poison` has noticed: exactly, as far
+  /// as the peer is honest (Spec 3 §6).
+  public func wasReceived(messageAt start: UInt32) -> Bool { producer.covers(start: start, by: finalCredit) }
+
   /// Whether the peer says that it runs. 0 means that it never did or ended in good order.
   public var peerSession: UInt32 { peer.session.load() }
 
@@ -317,7 +359,7 @@ public struct Endpoint: ~Copyable {
   /// Whether there is a handshake step to take. A look, which orders nothing: `refresh` takes the step.
   public var needsHandshake: Bool {
     let theirs = peer.session.load()
-    if theirs != acknowledged { return theirs != 0 && theirs != banned || isEstablished }
+    if theirs != acknowledged { return theirs != 0 && theirs != banned && mayPrepare || acknowledged != 0 }
     return acknowledged != 0 && (peer.acknowledged.load() == session) != isEstablished
   }
 

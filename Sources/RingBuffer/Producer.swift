@@ -3,7 +3,7 @@
 public struct Producer: ~Copyable {
   @usableFromInline let lines: Lines
   /// The consumer's word: the position up to which it has read.
-  private let credit: SharedWord
+  let credit: SharedWord
   /// Position of the line that is being filled. Runs freely; ours alone, never read back from shared memory.
   @usableFromInline var line: UInt32 = 0 &- 8
   /// That line.
@@ -372,5 +372,8 @@ public struct Producer: ~Copyable {
   /// Whether the consumer's credit covers the message that was sent when `position` was `start`.
   ///
   /// - Ordering: acquires the credit word (SP-2).
-  func isTaken(start: UInt32) -> Bool { credit.loadAcquiring() &- start &- 1 < lines.count &* 8 }
+  func isTaken(start: UInt32) -> Bool { covers(start: start, by: credit.loadAcquiring()) }
+
+  /// As `isTaken`, for a credit that was looked at before.
+  func covers(start: UInt32, by credit: UInt32) -> Bool { credit &- start &- 1 < lines.count &* 8 }
 }

@@ -27,6 +27,8 @@ public enum PoisonReason: UInt32, Error, Sendable {
   case badFrame = 4
   /// What one side stores the other doesn't see as it was stored (Spec 2 §1).
   case badMemory = 5
+  /// A borrower with requests under way showed no heartbeat for the session's time-out (Spec 3 §4).
+  case silent = 6
 
   public var text: String {
     switch self {
@@ -37,6 +39,7 @@ public enum PoisonReason: UInt32, Error, Sendable {
     case .badFrame: "a frame could not be parsed"
     case .badMemory:
       "what one side stores in the shared memory the other doesn't see: both must map it alike, see mapping in the device trees"
+    case .silent: "a borrower with requests under way was silent for too long"
     }
   }
 }

@@ -3,7 +3,10 @@
  * was sent in. Side 0 sends, side 1 receives, through a ring of two lines. Positions begin at 0 in each session here, so that
  * nothing but the clearing of the ring keeps old messages out.
  *
- * Mutations: NO_CLEAR ACKNOWLEDGE_BEFORE_CLEAR PLAIN_ACKNOWLEDGED STALE_SESSION PLAIN_SESSION
+ * Side 0 is the owner, side 1 the borrower, of which Spec 3 §6 says besides: when the owner notices that a session is over, the credit word
+ * says exactly what the borrower had received in it.
+ *
+ * Mutations: HASTY_BORROWER CREDIT_LOOKED_AT_LATE NO_CLEAR ACKNOWLEDGE_BEFORE_CLEAR PLAIN_ACKNOWLEDGED STALE_SESSION PLAIN_SESSION
  */
 #define WORDS 9
 #define DEPTH 4
@@ -22,6 +25,9 @@ bool established[2];
 /* What both sides call the session that they share: what each has acknowledged. For assertions alone. */
 byte own[2];
 byte acked[2];
+/* What side 1 received in each of its sessions, and from which of side 0's. */
+byte received[12];
+byte receivedFrom[12];
 
 inline begin(me)
 {
@@ -52,15 +58,28 @@ proctype side(byte me)
 		load(me, ACKNOWLEDGED(1 - me), theirAcknowledged);
 		if
 		:: theirs != acked[me] ->
-			established[me] = false;
 			if
 			:: acked[me] != 0 ->
+#ifdef CREDIT_LOOKED_AT_LATE
+				storeReleasing(me, ACKNOWLEDGED(me), 0);
+#endif
+				if
+				:: me == 0 && established[0] ->
+					load(0, CREDIT, credit);
+					assert(credit == (receivedFrom[acked[0] / 2] == own[0] -> received[acked[0] / 2] : 0))
+				:: else
+				fi;
 				acked[me] = 0;
 				storeReleasing(me, ACKNOWLEDGED(me), 0)
 			:: else
 			fi;
+			established[me] = false;
 			if
+#ifdef HASTY_BORROWER
 			:: theirs != 0 ->
+#else
+			:: theirs != 0 && (me == 0 || theirAcknowledged == 0 || theirAcknowledged == own[1]) ->
+#endif
 #ifdef ACKNOWLEDGE_BEFORE_CLEAR
 				storeReleasing(me, ACKNOWLEDGED(me), theirs);
 #endif
@@ -117,6 +136,8 @@ proctype side(byte me)
 			/* What was sent in another session is taken only while its end has not been noticed: in the acknowledged one. */
 			assert(payload == acked[1] * 16 + own[1]);
 			position++;
+			received[own[1] / 2] = position;
+			receivedFrom[own[1] / 2] = acked[1];
 			storeReleasing(1, CREDIT, position)
 		:: else
 		fi
