@@ -98,12 +98,20 @@ public struct Sleeper: Sendable {
   public let bell: Bell
 }
 
-/// What a side says about interrupts as doorbells (Spec 2 §6).
+/// What a side says about its doorbell (Spec 2 §6).
 public struct Bell: Equatable, Sendable {
   let word: UInt32
 
-  /// Nothing: it neither makes nor takes any.
-  public init() { word = 0 }
+  /// What a side without interrupts does to learn of something.
+  public enum Kind: UInt32, Sendable {
+    /// Nothing that it says: interrupts, or an older version.
+    case unsaid = 0
+    case futex = 1
+    case poll = 2
+  }
+
+  /// It neither makes nor takes interrupts.
+  public init(_ kind: Kind = .unsaid) { word = kind.rawValue << 29 }
 
   init(word: UInt32) { self.word = word }
 
@@ -113,5 +121,7 @@ public struct Bell: Equatable, Sendable {
   public init(rings: Bool, id: UInt16?) { word = (rings ? 1 << 31 : 0) | (id.map { UInt32($0) + 1 } ?? 0) }
 
   public var rings: Bool { word >> 31 == 1 }
-  public var id: UInt16? { UInt16(exactly: Int(word & 0x7fff_ffff) - 1) }
+  public var id: UInt16? { UInt16(exactly: Int(word & 0x1fff_ffff) - 1) }
+  /// Nil when it is none of these.
+  public var kind: Kind? { rings ? .unsaid : Kind(rawValue: word >> 29 & 3) }
 }

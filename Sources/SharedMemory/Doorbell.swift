@@ -19,13 +19,46 @@ public enum Doorbell: Sendable {
   /// Whether spinning can ever see the peer publish something: not where both share the one processor of one kernel.
   public var spinningHelps: Bool { !isFutex || processorCount > 1 }
 
-  /// What this side tells its peer about interrupts.
-  public var bell: Bell { if case .interrupt(let interrupt, _) = self { interrupt.bell } else { Bell() } }
+  /// What this side tells its peer about its doorbell.
+  public var bell: Bell {
+    switch self {
+    case .futex: Bell(.futex)
+    case .poll: Bell(.poll)
+    case .interrupt(let interrupt, _): interrupt.bell
+    }
+  }
+
+  /// How often a side with a futex looks whose peer doesn't ring it, since the two device trees don't agree; nanoseconds.
+  public static var standardPoll: UInt64 { 200_000 }
+
+  /// With timed polls no sleep is shorter than this part of the time for which nothing has come, nor longer for its sake than
+  /// `restInterval`: what comes late comes later by a sixteenth at most, and looking in vain costs next to nothing.
+  static var restDivisor: UInt64 { 16 }
+  public static var restInterval: UInt64 { 2_000_000 }
+
+  /// How long to sleep between two looks where nothing rings.
+  ///
+  /// - Parameters:
+  ///   - interval: By the device tree.
+  ///   - idle: For how long nothing has come; all in nanoseconds.
+  public static func pollInterval(_ interval: UInt64, idle: UInt64) -> UInt64 {
+    max(interval, min(idle / restDivisor, restInterval))
+  }
+
+  /// What the peer does otherwise than this side, so that one of them is not rung: a sentence's part; nil when they agree.
+  public func disagreement(_ endpoint: borrowing Endpoint) -> String? {
+    let theirs = endpoint.peerBell.kind
+    return switch self {
+    case .futex where theirs == .poll: "its doorbell there is \"poll\", here \"futex\""
+    case .poll where theirs == .futex: "its doorbell there is \"futex\", here \"poll\""
+    default: nil
+    }
+  }
 
   /// What to wait for besides, and how long to sleep at most where nothing rings; nil where something does.
   public func pollInterval(_ endpoint: borrowing Endpoint) -> UInt64? {
     switch self {
-    case .futex: nil
+    case .futex: endpoint.isEstablished && endpoint.peerBell.kind == .poll ? Self.standardPoll : nil
     case .poll(let nanoseconds): nanoseconds
     case .interrupt(let interrupt, let poll):
       interrupt.descriptor != nil && (!endpoint.isEstablished || endpoint.peerBell.rings) ? nil : poll
@@ -56,19 +89,22 @@ public enum Doorbell: Sendable {
     switch self {
     // SAFETY: a word of a mapped region; the kernel uses its address only.
     case .futex: unsafe _ = lx_futex_wake(sleeper.doorbell.address)
-    case .poll: break
+    // A peer that sleeps on a futex is another process of this kernel, where the trees don't agree.
+    case .poll: if sleeper.bell.kind == .futex { unsafe _ = lx_futex_wake(sleeper.doorbell.address) }
     case .interrupt(let interrupt, _): interrupt.ring(sleeper.bell)
     }
   }
 
   /// Sleeps until the peer rings or `nanoseconds` are over. May return early.
   ///
+  /// - Parameter idle: For how long nothing has come, in nanoseconds.
+  ///
   /// Sample → arm → fence → look again → sleep: a message published at any point is seen or rings (Spec 2 §6).
-  public func sleep(_ endpoint: inout Endpoint, atMost nanoseconds: UInt64) {
+  public func sleep(_ endpoint: inout Endpoint, atMost nanoseconds: UInt64, idle: UInt64 = 0) {
     let sampled = endpoint.arm()
     sleepFence()  // SP-3
     if !endpoint.needsAttention {
-      let limit = min(nanoseconds, pollInterval(endpoint) ?? Self.backstop)
+      let limit = min(nanoseconds, pollInterval(endpoint).map { Self.pollInterval($0, idle: idle) } ?? Self.backstop)
       switch self {
       case .futex: unsafe _ = lx_futex_wait(endpoint.incomingDoorbell.address, sampled, limit)
       case .poll: lx_sleep_ns(limit)
