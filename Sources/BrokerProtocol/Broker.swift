@@ -7,6 +7,15 @@ public enum BrokerOperation: UInt8, Sendable {
   /// `argument0`: how many entries to skip. Returns as many `DirectoryEntry` as fit, of what this borrower was granted;
   /// `value` is how many there are in all.
   case directory = 2
+
+  /// Whether the arguments, and the length of the data, are ones that the operation has.
+  @inlinable
+  public func allows(_ request: Request, data count: Int) -> Bool {
+    switch self {
+    case .ping, .find: request.argument0 | request.argument1 == 0
+    case .directory: request.argument1 == 0 && count == 0
+    }
+  }
 }
 
 /// A peripheral that the owner offers to this borrower (Spec 4 §6).

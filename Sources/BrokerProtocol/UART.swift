@@ -3,9 +3,11 @@ import Linux
 /// Operations of class `uart` (Spec 5).
 public enum UARTOperation: UInt8, Sendable {
   /// Data: the bytes. `argument0` bit 0: wait until they have left the transmitter. Returns in `count` how many the
-  /// device took, in `value` how many of those had not left it yet.
+  /// device took, in `value` how many bytes had not left it yet, these or earlier ones; with `timedOut`, 4 bytes of data: for how many
+  /// milliseconds nothing had moved.
   case write = 1
-  /// `argument0`: bytes at most; `argument1`: bytes to wait for. Returns them; `value` is how many were lost before.
+  /// `argument0`: bytes at most; `argument1`: bytes to wait for. Returns them; `value` is how many were lost before, or
+  /// `uartLossUnknown`.
   case read = 2
   /// Returns `UARTSettings`.
   case settings = 3
@@ -17,6 +19,41 @@ public enum UARTOperation: UInt8, Sendable {
 
 /// Bit 0 of a write's `argument0`.
 public var uartDrain: UInt32 { 1 }
+
+/// What comes with a write's `timedOut`: for how long the line had stood still (Spec 5 §2).
+public struct UARTStandstill: Equatable, Sendable {
+  public static var size: Int { 4 }
+  /// Since the device took a byte or sent one, or since the request came; the owner looks every 50 ms while something waits.
+  public var milliseconds: UInt32
+
+  public init(nanoseconds: UInt64) { milliseconds = UInt32(clamping: nanoseconds / 1_000_000) }
+
+  /// - Returns: Nil when there is none: an owner of an older version doesn't say it.
+  public init?(_ data: RawSpan) {
+    guard data.byteCount == Self.size, let milliseconds = data.word(at: 0) else { return nil }
+    self.milliseconds = milliseconds
+  }
+
+  /// - Precondition: Room for `size` bytes at `offset`.
+  public func encode(into bytes: inout MutableRawSpan, at offset: Int) { bytes.put(milliseconds, at: offset) }
+}
+
+/// A read's `value` when bytes may have been lost, and nobody knows how many.
+public var uartLossUnknown: UInt32 { .max }
+
+extension UARTOperation {
+  /// Whether the arguments, and the length of the data, are ones that the operation has (Spec 5).
+  public func allows(_ request: Request, data count: Int) -> Bool {
+    let (first, second) = (request.argument0, request.argument1)
+    switch self {
+    case .write: return first & ~uartDrain | second == 0
+    case .read: return first > 0 && second <= first && count == 0
+    case .settings: return first | second == 0 && count == 0
+    case .configure: return first | second == 0 && count == UARTSettings.size
+    case .flush: return 1...3 ~= first && second == 0 && count == 0
+    }
+  }
+}
 
 /// A serial line's settings. `size` bytes on the wire (Spec 5 §4).
 public struct UARTSettings: Equatable, Sendable {

@@ -28,6 +28,8 @@ struct Client: ~Copyable {
   private var underWay = 0
   private var response: MessageBuffer
   private let maximumResponse: Int
+  private(set) var deliveries = Deliveries()
+  private(set) var pulse = Pulse()
 
   init(_ link: OpenLink, channel: Int, guest: String, grants: [UInt8]) {
     endpoint = Endpoint(
@@ -57,7 +59,41 @@ struct Client: ~Copyable {
     if endpoint.needsHandshake { return 0 }
     // With all slots taken, what frees one is an event of a device.
     guard endpoint.isEstablished, endpoint.consumer.isReady, free != 0 else { return .max }
-    return isStalled ? 1_000_000 : 0
+    return isStalled ? 1_000_000 : pulse.isAwaited ? 10_000_000 : 0
+  }
+
+  /// Whether nothing that waits is begun for this client now: it may be dead.
+  var isSuspect: Bool { pulse.finding != .alive }
+
+  /// Looks whether the client lives, if there is something that it must live for. Returns what was found.
+  mutating func takePulse(attended: UInt64) -> Pulse.Finding {
+    guard endpoint.isEstablished, underWay > 0 || !deliveries.isEmpty || pulse.isAwaited && endpoint.consumer.isReady else {
+      pulse.rest(attended: attended)
+      return .alive
+    }
+    pulse.look(endpoint.peerHeartbeat, attended: attended)
+    return pulse.finding
+  }
+
+  /// The owner was stopped for a while.
+  mutating func distrust(attended: UInt64) {
+    if endpoint.isEstablished { pulse.distrust(endpoint.peerHeartbeat, attended: attended) }
+  }
+
+  /// A session begins.
+  mutating func beginPulse() { pulse.begin() }
+
+  /// The oldest delivery that the borrower has received; takes it out.
+  mutating func takeReceived() -> Deliveries.Delivery? {
+    guard let first = deliveries.list.first, endpoint.isReceived(messageAt: first.start) else { return nil }
+    return deliveries.removeFirst().0
+  }
+
+  /// After its session has ended: the newest delivery, with its bytes if the borrower hasn't received it; takes it out.
+  mutating func takeUndelivered() -> (Deliveries.Delivery, bytes: ArraySlice<UInt8>?)? {
+    guard !deliveries.isEmpty else { return nil }
+    let (delivery, bytes) = deliveries.removeLast()
+    return (delivery, endpoint.wasReceived(messageAt: delivery.start) ? nil : bytes)
   }
 
   /// Takes the next request out of the ring into a free slot.
@@ -66,7 +102,7 @@ struct Client: ~Copyable {
   /// - Throws: What to poison the link with.
   @inline(__always)
   mutating func takeRequest() throws(PoisonReason) -> Int? {
-    guard free != 0 else { return nil }
+    guard free != 0, !pulse.isAwaited else { return nil }
     let slot = free.trailingZeroBitCount
     do throws(RingError) {
       // One response for each request under way and one for this.
@@ -106,6 +142,19 @@ struct Client: ~Copyable {
       value: UInt32(truncatingIfNeeded: value))
     drop(slot)
     Self.send(head, in: &response, data: data, &endpoint, doorbell)
+  }
+
+  /// Answers the request in `slot` with the oldest `count` bytes of `queue`, and remembers them until they have arrived.
+  mutating func deliver(
+    _ slot: Int, _ status: Status, _ count: Int, of queue: inout ByteQueue, uart: Int, executed: Executed, value: UInt32
+  ) {
+    let place = deliveries.add(count, of: &queue, uart: uart, start: endpoint.producer.position)
+    deliveries.copy(place, to: &response, at: Response.size)
+    let head = Response(
+      id: slots[slot].request.id, status: status, executed: executed, count: UInt32(truncatingIfNeeded: place.count),
+      value: value)
+    drop(slot)
+    Self.send(head, in: &response, data: place.count, &endpoint, doorbell)
   }
 
   /// Answers the request in `slot` with its own data, as much of it as an answer can have.
@@ -151,8 +200,9 @@ struct Slot: ~Copyable {
   private(set) var request = Request(id: 0, frameClass: .broker, operation: 0)
   /// Bytes that the device took so far.
   var done = 0
-  /// Monotonic nanoseconds; set when the request has to wait.
-  var deadline: UInt64 = 0
+  /// Monotonic nanoseconds; set when the request has to wait: since when, and until when at most.
+  private(set) var arrival: UInt64 = 0
+  private(set) var deadline: UInt64 = 0
 
   init(capacity: Int) { message = MessageBuffer(capacity: capacity) }
 
@@ -161,7 +211,6 @@ struct Slot: ~Copyable {
   mutating func begin(_ request: Request) {
     self.request = request
     done = 0
-    deadline = 0
   }
 
   /// The data as a line's settings; nil when they are none.
@@ -175,6 +224,9 @@ struct Slot: ~Copyable {
   @inline(__always)
   func write(to driver: UARTDriver) -> DeviceResult { driver.write(message.bytes, from: Request.size + done) }
 
+  /// Whether this is a write of which the device hasn't taken all.
+  var hasUntakenBytes: Bool { request.operation == UARTOperation.write.rawValue && done < dataCount }
+
   /// Bytes of data behind the request's header.
   var dataCount: Int { message.count - Request.size }
 
@@ -187,6 +239,7 @@ struct Slot: ~Copyable {
   /// When the owner must have answered. A wait is bounded whatever the request says.
   mutating func startWaiting(now: UInt64) {
     let limit: UInt32 = 3_600_000
+    arrival = now
     deadline = now &+ UInt64(min(request.timeout, limit)) &* 1_000_000
   }
 }

@@ -24,6 +24,10 @@ extension Pump {
     guard let operation = BrokerOperation(rawValue: request.operation) else {
       return clients[index].answer(slot, .notSupported, executed: .no)
     }
+    guard request.peripheral == 0 else { return clients[index].answer(slot, .noDevice, executed: .no) }
+    guard operation.allows(request, data: clients[index].slots[slot].dataCount) else {
+      return clients[index].answer(slot, .invalid, executed: .no)
+    }
     switch operation {
     case .ping: clients[index].echo(slot)
     case .find:

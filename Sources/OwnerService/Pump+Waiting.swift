@@ -59,8 +59,7 @@ extension Pump {
 
   private mutating func finish() {
     for index in 0..<uarts.count {
-      uarts[index].cancelAll(&clients)
-      let unread = uarts[index].unread
+      let unread = uarts[index].end(&clients)
       if unread > 0 { report("\(uarts[index].name): \(unread) received bytes that nobody had read are lost") }
     }
     for index in 0..<clients.count {
@@ -98,7 +97,14 @@ extension Pump {
   private mutating func noteSession(_ event: Endpoint.Event, _ index: Int) {
     switch event {
     case .none: return
-    case .acknowledged, .established: break
+    case .acknowledged: break
+    case .established:
+      clients[index].beginPulse()
+      if let difference = clients[index].doorbell.disagreement(clients[index].endpoint) {
+        complain(
+          "\(clients[index].guest), channel \(clients[index].channel): \(difference); requests can take 100 ms and more until both device trees agree"
+        )
+      }
     case .lost(let reason):
       forget(index)
       if let reason { complain("\(clients[index].guest) gave up channel \(clients[index].channel): \(reason.text)") }
@@ -111,12 +117,36 @@ extension Pump {
     clients[index].endpoint.poison(reason)
     forget(index)
     if clients[index].mapping.isLost { return }  // it wasn't the guest
-    complain("\(clients[index].guest) broke the protocol on channel \(clients[index].channel), which is closed: \(reason.text)")
+    if case .silent = reason {
+      complain(
+        "\(clients[index].guest) showed no heartbeat on channel \(clients[index].channel) for 2 s: what it had asked for is dropped"
+      )
+    } else {
+      complain(
+        "\(clients[index].guest) broke the protocol on channel \(clients[index].channel), which is closed: \(reason.text)")
+    }
     clients[index].ring()
   }
 
+  /// After a client's session has ended: drops what it asked for, and takes back what it was sent and didn't receive.
   private mutating func forget(_ client: Int) {
+    while let (delivery, bytes) = clients[client].takeUndelivered() {
+      if let bytes { uarts[delivery.uart].takeBack(bytes) } else { uarts[delivery.uart].settle(delivery.count) }
+    }
     for index in 0..<uarts.count { uarts[index].forget(client: client, &clients) }
+    // Others may go on with what it leaves.
+    needsTurn = true
+  }
+
+  /// Notes what clients have received, and ends the sessions of those that are gone.
+  private mutating func takePulses(now: UInt64) {
+    let wasAway = now &- lastTurn > Self.longGap
+    let time = attended.look(now: now)
+    for index in 0..<clients.count {
+      while let delivery = clients[index].takeReceived() { uarts[delivery.uart].settle(delivery.count) }
+      if wasAway { clients[index].distrust(attended: time) }
+      if clients[index].takePulse(attended: time) == .gone { poison(index, .silent) }
+    }
   }
 
   /// A peer decides how often this is called, so it is bounded.
@@ -142,17 +172,16 @@ extension Pump {
     return stopped
   }
 
-  /// How long to sleep at most: until something is to be done, or as long as may be where no doorbell rings. That is longer when
-  /// nobody has said anything for a while, since looking in vain is what costs.
+  /// How long to sleep at most: until something is to be done, or as long as may be where no doorbell rings.
   mutating func sleepLimit() -> UInt64 {
     let now = monotonicNanoseconds()
     if hasWorked { lastWork = now }
     hasWorked = false
-    let rest = now &- lastWork < Self.restAfter ? 0 : Self.restInterval
+    let idle = now &- lastWork
     var limit = Doorbell.backstop &* 10
     for index in 0..<clients.count {
       if let interval = clients[index].doorbell.pollInterval(clients[index].endpoint) {
-        limit = min(limit, max(interval, rest))
+        limit = min(limit, Doorbell.pollInterval(interval, idle: idle))
       }
       limit = min(limit, clients[index].longestSleep)
     }
@@ -162,8 +191,10 @@ extension Pump {
   /// Handles events, deadlines and heartbeats, waiting at most `limit` nanoseconds for the first of them. Returns whether
   /// `stop` is readable.
   private mutating func wait(atMost limit: UInt64) -> Bool {
+    // What epoll waits for follows from what waits now.
+    for index in 0..<uarts.count { watch(index) }
     var timeout: UInt64 = 0
-    if limit > 0 {
+    if limit > 0, !needsTurn {
       let now = monotonicNanoseconds()
       var next = min(nextBeat, now &+ limit)
       for index in 0..<uarts.count {
@@ -174,6 +205,10 @@ extension Pump {
     var stopped = false
     // SAFETY: the array has room for as many events as the call fills.
     let count = unsafe lx_epoll_wait(wakeUps.epoll.number, &events, timeout)
+    let now = monotonicNanoseconds()
+    needsTurn = false
+    takePulses(now: now)
+    lastTurn = now
     for i in 0..<max(0, Int(count)) {
       let event = events[i]
       switch event.tag {
@@ -185,14 +220,12 @@ extension Pump {
       case let tag: serveDevice(Int(tag &- Tag.firstUART), event.events)
       }
     }
-    let now = monotonicNanoseconds()
-    lastTurn = now
     if now >= nextBeat { beat(now: now) }
     for index in 0..<uarts.count {
-      uarts[index].advanceWrites(&clients)
+      uarts[index].advanceWrites(now: now, &clients)
+      uarts[index].answerReads(&clients)
       uarts[index].expire(now: now, &clients)
       if let news = uarts[index].takeNews() { complain(news) }
-      watch(index)
     }
     return stopped || end != nil
   }
@@ -217,7 +250,7 @@ extension Pump {
       interest[index] = nil  // closed: the kernel forgot it
       return
     }
-    let wanted = (uarts[index].wantsInput ? lx_EPOLLIN : 0) | (uarts[index].wantsOutput ? lx_EPOLLOUT : 0)
+    let wanted = (uarts[index].wantsInput ? lx_EPOLLIN : 0) | (uarts[index].wantsOutput(clients) ? lx_EPOLLOUT : 0)
     guard interest[index] != wanted else { return }
     let tag = Tag.firstUART &+ UInt64(index)
     _ = lx_epoll_set(wakeUps.epoll.number, descriptor, wanted, tag, interest[index] == nil ? 0 : 1)

@@ -16,9 +16,8 @@ struct Pump: ~Copyable {
   /// While clients keep this side busy, devices and heartbeats have their turn this often, in nanoseconds.
   static var turnInterval: UInt64 { 250_000 }
 
-  /// With timed polls: after this time without a request every sleep takes `restInterval` at least, in nanoseconds.
-  static var restAfter: UInt64 { 1_000_000_000 }
-  static var restInterval: UInt64 { 2_000_000 }
+  /// A longer time without a turn, in nanoseconds, means that this process was stopped or its guest paused: clients may have died.
+  static var longGap: UInt64 { 1_000_000_000 }
 
   var clients: FixedArray<Client>
   var uarts: FixedArray<UARTServer>
@@ -35,10 +34,13 @@ struct Pump: ~Copyable {
   var nextReport: UInt64 = 0
   var suppressedReports = 0
   var nextBeat: UInt64 = 0
-  /// When devices had their turn last.
-  var lastTurn: UInt64 = 0
+  /// When devices had their turn last, and the time since the start without what this process was away.
+  var lastTurn: UInt64
+  var attended: AttendedClock
+  /// Something can go on that no event tells of.
+  var needsTurn = false
   /// When there was something to do last, as far as a sleep looked, and whether there was since.
-  var lastWork: UInt64 = 0
+  var lastWork: UInt64
   var hasWorked = false
   /// What epoll returns goes here.
   var events = [lx_event](repeating: lx_event(), count: Int(lx_event_limit))
@@ -87,12 +89,15 @@ struct Pump: ~Copyable {
     self.clients = clients
     directory = drivers.indices.map { Served(name: drivers[$0].export.name, kind: .uart($0)) }
     uarts = FixedArray(count: drivers.count) {
-      UARTServer(name: drivers[$0].export.name, maximumBaud: drivers[$0].export.maximumBaud, driver: drivers[$0].driver)
+      UARTServer(
+        name: drivers[$0].export.name, number: $0, maximumBaud: drivers[$0].export.maximumBaud, driver: drivers[$0].driver)
     }
     interest = [UInt32?](repeating: nil, count: drivers.count)
     spinNanoseconds = channels.contains { $0.link.doorbell.spinningHelps } ? configuration.spinNanoseconds : 0
     self.report = report
-    for index in 0..<uarts.count { watch(index) }
+    lastTurn = monotonicNanoseconds()
+    lastWork = lastTurn
+    attended = AttendedClock(now: lastTurn)
     // Now that the links are this process's alone, what has these names is a former one's.
     let regions = channels.map { $0.link.source }
     for (export, driver) in drivers {

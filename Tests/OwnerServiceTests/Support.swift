@@ -130,7 +130,10 @@ struct RawEnd: ~Copyable {
 
   /// The next answer, waited for.
   mutating func answer() throws -> Response {
-    while try !endpoint.consumer.receive(into: &message) { usleep(100) }
+    while try !endpoint.consumer.receive(into: &message) {
+      endpoint.beat()
+      usleep(100)
+    }
     let response = Response(message.bytes)
     return try #require(response)
   }

@@ -68,6 +68,169 @@ struct UARTServerTests {
     #expect(refusalStatus { try uart.write([1], via: &agent) } == .deviceGone)
   }
 
+  @Test("Spec 5 §2: what a line that goes had taken is maybe sent, never said to be; nothing but that is claimed")
+  func goneWithBytes() throws {
+    var line: TerminalPair? = try TerminalPair()
+    let path = try #require(line?.slavePath)
+    let owner = try TestOwner(bindings: ["uart2": path])
+    var agent = try owner.agent()
+    var uart = try UART("uart2", via: &agent)
+    let master = try #require(line?.master)
+    let hangUp = DispatchSemaphore(value: 0)
+    Thread.detachNewThread {
+      usleep(300_000)
+      hangUp.signal()
+    }
+    let closer = Thread {
+      hangUp.wait()
+      var buffer = [UInt8](repeating: 0, count: 800)
+      _ = read(master, &buffer, 800)
+      close(dup2(open("/dev/null", O_RDWR), master))
+    }
+    closer.start()
+    do {
+      try uart.write([UInt8](repeating: 7, count: 100_000), timeout: 60_000, via: &agent)
+      Issue.record("written to a line that went")
+    } catch {
+      guard case .refused(.deviceGone) = error.reason else {
+        Issue.record("\(error)")
+        return
+      }
+      #expect(error.executed == .maybe && error.done == 0 && error.atMost > 800)
+    }
+    line = nil
+  }
+
+  @Test("Spec 5 §5: a flush counts what the kernel had, too")
+  func flushCounts() throws {
+    let line = try TerminalPair()
+    let owner = try TestOwner(bindings: ["uart2": line.slavePath])
+    var agent = try owner.agent()
+    var uart = try UART("uart2", via: &agent)
+    var sent = 0
+    let bytes = [UInt8](repeating: 7, count: 1000)
+    // Until the owner's queue is full, and then some that stay with the kernel.
+    while sent < 70_000 {
+      let count = write(line.master, bytes, bytes.count)
+      if count > 0 { sent += count } else { usleep(1000) }
+    }
+    usleep(100_000)
+    var discarded = 0
+    while discarded < sent {
+      let count = try uart.flush(input: true, output: false, via: &agent)
+      discarded += count
+      if count == 0 { usleep(10_000) }
+    }
+    #expect(discarded == sent)
+  }
+
+  @Test(
+    "Spec 5 §3: a line that goes while the queue is full may have had more: the next reader is told, with no number that nobody knows"
+  )
+  func goneWithFullQueue() throws {
+    var line: TerminalPair? = try TerminalPair()
+    let path = try #require(line?.slavePath)
+    let owner = try TestOwner(bindings: ["uart2": path])
+    var agent = try owner.agent()
+    var uart = try UART("uart2", via: &agent)
+    let master = try #require(line?.master)
+    let bytes = [UInt8](repeating: 7, count: 1000)
+    var sent = 0
+    while sent < 70_000 {
+      let count = write(master, bytes, bytes.count)
+      if count > 0 { sent += count } else { usleep(1000) }
+    }
+    usleep(100_000)
+    line = nil
+    var got = 0
+    var unknown = 0
+    while got < 65536 {
+      let part = try uart.read(4096, timeout: 10_000, via: &agent)
+      got += part.bytes.count
+      if part.lost == uartLossUnknown { unknown += 1 } else { #expect(part.lost == 0) }
+    }
+    #expect(got == 65536 && unknown == 1)
+  }
+
+  @Test("A pseudo-terminal that is gone is not opened again by its number, which is somebody else's by then")
+  func reusedNumber() throws {
+    var line: TerminalPair? = try TerminalPair()
+    let path = try #require(line?.slavePath)
+    let owner = try TestOwner(bindings: ["uart2": path])
+    var agent = try owner.agent()
+    var uart = try UART("uart2", via: &agent)
+    try uart.write([1], drain: false, via: &agent)
+    line = nil
+    while refusalStatus({ try uart.write([1], via: &agent) }) != .deviceGone { usleep(1000) }
+    var strangers: [TerminalPair] = []
+    while !strangers.contains(where: { $0.slavePath == path }), strangers.count < 64 { strangers.append(try TerminalPair()) }
+    let stranger = try #require(strangers.first { $0.slavePath == path })
+    for _ in 0..<3 {
+      usleep(600_000)
+      #expect(refusalStatus { try uart.write(Array("SECRET".utf8), via: &agent) } == .deviceGone)
+    }
+    #expect(lx_wait_readable(stranger.master, 0) == 0)
+  }
+
+  @Test(
+    "A symbolic link that points elsewhere now is opened again; one that is as it was is not, when it leads to a pseudo-terminal"
+  )
+  func renewedLink() throws {
+    let link = temporaryMemory()
+    defer { unlink(link) }
+    let first = try TerminalPair()
+    #expect(symlink(first.slavePath, link) == 0)
+    let port = try SerialPort(path: link)
+    do {
+      try port.reopen()
+      Issue.record("opened again by the old link")
+    } catch {
+      #expect(error.code == ENXIO)
+    }
+    let second = try TerminalPair()
+    unlink(link)
+    #expect(symlink(second.slavePath, link) == 0)
+    try port.reopen()
+    #expect(Foundation.write(second.master, "x", 1) == 1)
+    withExtendedLifetime((first, second)) {}
+  }
+
+  @Test(
+    "Spec 4 §2, Spec 5: reserved bits, arguments that must be 0 and data where there is none are refused, and nothing is done",
+    arguments: [
+      (UARTOperation.write, UInt32(2), UInt32(0), 2), (.write, .max, 0, 2), (.write, 0, 5, 2), (.read, 0, 0, 0),
+      (.read, 1, 2, 0),
+      (.read, 10, 0, 2), (.settings, 0, 0, 5), (.settings, 1, 0, 0), (.configure, 0, 1, 8), (.configure, 0, 0, 7),
+      (.flush, 0, 0, 0),
+      (.flush, 4, 0, 0), (.flush, 1, 9, 0),
+    ])
+  func reserved(_ operation: UARTOperation, _ first: UInt32, _ second: UInt32, _ size: Int) throws {
+    let owner = try TestOwner()
+    var client = try owner.rawEnd()
+    client.connect()
+    let request = Request(
+      id: 5, frameClass: .uart, operation: operation.rawValue, timeout: 0, argument0: first, argument1: second)
+    #expect(try client.send(request, [UInt8](repeating: 1, count: size)))
+    let answer = try client.answer()
+    #expect(answer.status == .invalid && answer.executed == .no && answer.id == 5)
+  }
+
+  @Test("Spec 4 §2: a request to the broker itself names no peripheral")
+  func brokerPeripheral() throws {
+    let owner = try TestOwner()
+    var client = try owner.rawEnd()
+    client.connect()
+    for operation: BrokerOperation in [.ping, .find, .directory] {
+      var request = Request(id: 5, frameClass: .broker, operation: operation.rawValue, peripheral: 7)
+      #expect(try client.send(request))
+      #expect(try client.answer().status == .noDevice)
+      request.peripheral = 0
+      request.argument1 = 1
+      #expect(try client.send(request))
+      #expect(try client.answer().status == .invalid)
+    }
+  }
+
   private func refusalStatus(_ body: () throws -> Void) -> Status? {
     do {
       try body()
@@ -99,41 +262,6 @@ struct UARTServerTests {
     }
     #expect(try port.settings == UARTSettings(baud: 57_600))
     withExtendedLifetime(line.slavePath) {}
-  }
-
-  @Test("Received bytes come out as they went in, through every wrap of the queue")
-  func byteQueue() {
-    var generator = SeededGenerator("byteQueue")
-    var queue = ByteQueue(capacity: 37)
-    var model: [UInt8] = []
-    var next: UInt8 = 0
-    for _ in 0..<20_000 {
-      if Bool.random(using: &generator) {
-        let most = Int.random(in: 0...40, using: &generator)
-        let got = queue.fill { space in
-          let count = min(most, space.count)
-          for i in 0..<count {
-            space[i] = next
-            model.append(next)
-            next &+= 1
-          }
-          return count
-        }
-        expect(got >= 0 && queue.count <= 37)
-      } else {
-        let most = Int.random(in: 0...40, using: &generator)
-        var bytes = [UInt8](repeating: 0, count: 50)
-        var span = bytes.mutableSpan
-        var raw = span.mutableBytes
-        let count = queue.take(most, into: &raw, at: 10)
-        expect(count == min(most, model.count))
-        expect(Array(bytes[10..<10 + count]) == Array(model.prefix(count)))
-        model.removeFirst(count)
-      }
-      expect(queue.count == model.count)
-    }
-    _ = queue.fill { _ in -1 }
-    expect(queue.count == model.count)
   }
 
   /// As `#expect`, which can't look into an expression with values that can't be copied.

@@ -30,6 +30,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -533,6 +534,21 @@ static inline int64_t lx_tty_overruns(int fd) {
   struct serial_icounter_struct c;
   memset(&c, 0, sizeof c);
   return ioctl(fd, TIOCGICOUNT, &c) == 0 ? (int64_t)(uint32_t)c.overrun + (uint32_t)c.buf_overrun : -1;
+}
+/// Whether what is open, or what `path` names, is a pseudo-terminal's slave.
+static inline int lx_is_devpts(int fd) {
+  struct statfs s;
+  return fstatfs(fd, &s) == 0 && s.f_type == 0x1cd1;  // DEVPTS_SUPER_MAGIC
+}
+static inline int lx_path_is_devpts(const char *_Nonnull path) {
+  struct statfs s;
+  return statfs(path, &s) == 0 && s.f_type == 0x1cd1;
+}
+/// A number that tells one symbolic link of this name from another one; 0 when `path` is none.
+static inline uint64_t lx_link_stamp(const char *_Nonnull path) {
+  struct stat s;
+  if (lstat(path, &s) != 0 || !S_ISLNK(s.st_mode)) return 0;
+  return ((uint64_t)s.st_ino * 2654435761u ^ ((uint64_t)s.st_ctim.tv_sec * 1000000000u + (uint64_t)s.st_ctim.tv_nsec)) | 1;
 }
 /// A new pseudo-terminal's master, non-blocking, unlocked; the slave's path goes to `path`.
 static inline int lx_open_pty(char *_Nonnull path, size_t size) {

@@ -16,6 +16,13 @@ final class SerialPort {
   private var kind: Kind
   /// What a client has set: set again when the terminal is opened again.
   private var configured: UARTSettings?
+  /// The terminal is a pseudo-terminal's slave. When it is gone its number is given to the next one, which is somebody else's.
+  private var isPseudo = false
+  /// The symbolic link that `path` was when it was opened, so that a new one of the same name is told from it; 0: none.
+  private var link: UInt64 = 0
+  /// Overruns before the counter that the kernel has now, and what that said last.
+  private var overrunsBefore: UInt32 = 0
+  private var overrunsSeen: UInt32 = 0
   /// What a person opens.
   let path: String
   /// A simulated line's other name.
@@ -65,6 +72,8 @@ final class SerialPort {
   func reopen() throws(Errno) {
     guard case .real = kind else { return }
     closeDevice()
+    let link = unsafe lx_link_stamp(path.systemPath)
+    if isPseudo, link == self.link, unsafe lx_path_is_devpts(path.systemPath) != 0 { throw Errno(ENXIO) }
     // Without O_NONBLOCK the kernel would wait for a carrier here.
     let opened = try check(unsafe lx_open(path.systemPath, O_RDWR | O_NOCTTY | O_NONBLOCK, 0))
     fileDescriptor = opened
@@ -73,6 +82,12 @@ final class SerialPort {
       guard flock(opened, LOCK_EX | LOCK_NB) == 0 else { throw lx_errno() == EWOULDBLOCK ? Errno(EBUSY) : .last }
       try makeRaw()
       if let configured { try configure(configured) }
+      isPseudo = lx_is_devpts(opened) != 0
+      self.link = link
+      // The driver may begin to count anew.
+      let count = lx_tty_overruns(opened)
+      overrunsBefore = overrunsBefore &+ overrunsSeen &- UInt32(truncatingIfNeeded: max(0, count))
+      overrunsSeen = UInt32(truncatingIfNeeded: max(0, count))
     } catch {
       _ = close(opened)
       fileDescriptor = -1
@@ -120,15 +135,47 @@ final class SerialPort {
     return lx_tty_transmitter_empty(fileDescriptor) == 0 ? 1 : 0
   }
 
+  var isSimulated: Bool { if case .simulated = kind { true } else { false } }
+
+  var tellsUnsent: Bool { !isPseudo && !isSimulated }
+
+  /// Counts on while the device is gone, and when it is opened again.
   var overruns: UInt32 {
     guard case .real = kind else { return 0 }
-    let count = lx_tty_overruns(fileDescriptor)
-    return count < 0 ? 0 : UInt32(truncatingIfNeeded: count)
+    let count = fileDescriptor < 0 ? -1 : lx_tty_overruns(fileDescriptor)
+    if count >= 0 { overrunsSeen = UInt32(truncatingIfNeeded: count) }
+    return overrunsBefore &+ overrunsSeen
   }
 
-  func flush(input: Bool, output: Bool) {
-    let queue = input && output ? lx_TCIOFLUSH : input ? lx_TCIFLUSH : lx_TCOFLUSH
-    _ = lx_tty_flush(fileDescriptor, queue)
+  /// A simulated line has sent what its pseudo-terminal took: there is nothing to throw away.
+  func discardOutput() -> Int? {
+    guard case .real = kind else { return 0 }
+    let unsent = tellsUnsent ? unsent : nil
+    _ = lx_tty_flush(fileDescriptor, lx_TCOFLUSH)
+    return unsent
+  }
+
+  /// By reading, which counts exactly. A line that sends all the time is cut off after 1 MiB.
+  func discardInput(waiting: UInt64) -> Int {
+    guard fileDescriptor >= 0 else { return 0 }
+    var space = [UInt8](repeating: 0, count: 4096)
+    var discarded = 0
+    while discarded < 1 << 20 {
+      let count = unsafe space.withUnsafeMutableBytes { unsafe CLinux.read(fileDescriptor, $0.baseAddress, $0.count) }
+      if count > 0 {
+        discarded += count
+      } else if count == 0 || lx_errno() != EAGAIN || waiting == 0 || lx_wait_readable(fileDescriptor, waiting) == 0 {
+        break
+      }
+    }
+    return discarded
+  }
+
+  /// What becomes of it after a failure: the end of a sentence.
+  var reopenText: String {
+    isPseudo && link == 0
+      ? "a pseudo-terminal that is gone is not opened again, since its name may be another program's by now: start brokerd with the new one"
+      : "it will be opened again when somebody asks for it"
   }
 
   // ---- Settings (ioctl_tty(2): termios2, any speed) ------------------------------------------------------------------

@@ -57,11 +57,40 @@ enum UARTDriver {
     }
   }
 
-  /// - Parameters: What to throw away in the kernel: what was received, what is to be sent.
-  func flush(input: Bool, output: Bool) {
+  /// Whether `unsent` tells what the far end hasn't got yet. A pseudo-terminal takes bytes for a far end that may never read them.
+  var tellsUnsent: Bool {
     switch self {
-    case .port(let port): port.flush(input: input, output: output)
-    case .null: break
+    case .port(let port): port.tellsUnsent
+    case .null: true
+    }
+  }
+
+  /// Whether bytes that the far end hasn't read are gone when the owner ends.
+  var losesUnreadBytes: Bool {
+    switch self {
+    case .port(let port): port.isSimulated
+    case .null: false
+    }
+  }
+
+  /// Throws away what was written and has not left.
+  ///
+  /// - Returns: How many bytes; nil when nobody can tell.
+  func discardOutput() -> Int? {
+    switch self {
+    case .port(let port): port.discardOutput()
+    case .null: 0
+    }
+  }
+
+  /// Throws away what was received and is still in the kernel.
+  ///
+  /// - Parameter waiting: Nanoseconds to wait for more, each time that there is nothing.
+  /// - Returns: How many bytes.
+  func discardInput(waiting: UInt64 = 0) -> Int {
+    switch self {
+    case .port(let port): port.discardInput(waiting: waiting)
+    case .null: 0
     }
   }
 
@@ -97,6 +126,14 @@ enum UARTDriver {
     switch self {
     case .port(let port): try port.reopen()
     case .null: break
+    }
+  }
+
+  /// What becomes of it after a failure: the end of a sentence.
+  var reopenText: String {
+    switch self {
+    case .port(let port): port.reopenText
+    case .null: ""
     }
   }
 
