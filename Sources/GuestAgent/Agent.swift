@@ -10,7 +10,7 @@ public struct AgentConfiguration: Sendable {
   public var isExample: Bool
   /// `--memory LINK=PATH`
   public var memory: String?
-  /// How long to wait for an owner to take up the session, in nanoseconds.
+  /// How long to wait for an owner to take up the session, in nanoseconds; 250 ms at least.
   public var patience: UInt64 = 2_000_000_000
   /// How long to spin for an answer before sleeping, in nanoseconds; longer where nobody rings, not at all where it can't help.
   public var spin: UInt64 = 50_000
@@ -30,6 +30,8 @@ public struct Agent: ~Copyable {
   public static var ownerTimeout: UInt64 { 2_000_000_000 }
   /// How much longer than the owner's own limit to wait for its answer.
   static var grace: UInt64 { 1_000_000_000 }
+  /// The least patience for an owner, in nanoseconds: longer than its heartbeats are apart, so that a living one is seen.
+  static var leastPatience: UInt64 { 250_000_000 }
 
   /// The link's name and owner, for messages.
   public let link: Link
@@ -42,7 +44,7 @@ public struct Agent: ~Copyable {
   private let spin: UInt64
   /// How many requests more to spin for no longer than that, since a longer spin was in vain, and how many after the next one
   /// that is: the owner's guest may need this very processor, or its device the time.
-  private var restraint = (now: 0, next: 1)
+  private var backoff = (now: 0, next: 1)
   /// How often to look for an answer before the clock is read for the first time: that may be a system call.
   private let looks: Int
   private var frame: MessageBuffer
@@ -74,7 +76,7 @@ public struct Agent: ~Copyable {
     endpoint = Endpoint(mapping.region, layout: opened.layout, channel: free, role: .borrower)
     doorbell = opened.doorbell
     identity = LinkIdentity(opened.layout, protocolVersion: protocolVersion)
-    patience = configuration.patience
+    patience = max(configuration.patience, Self.leastPatience)
     spin = opened.doorbell.spinningHelps ? configuration.spin : 0
     looks = spin > 0 ? 1024 : 1
     frame = MessageBuffer(capacity: min(endpoint.producer.maximumMessageSize, Request.size + maximumData))
@@ -102,6 +104,12 @@ public struct Agent: ~Copyable {
 
   public var isConnected: Bool { endpoint.isEstablished }
 
+  /// What makes requests slow since the two device trees don't agree about the doorbell: a sentence's part; nil when they do.
+  public var doorbellDisagreement: String? { doorbell.disagreement(endpoint) }
+
+  /// Tells the owner that the last answer has been received: what it carried is not given to anybody else.
+  mutating func giveCredit() { endpoint.consumer.giveCredit() }
+
   /// How many sessions were established so far. What an owner said of itself, such as a peripheral's number, holds for the
   /// session that it was said in.
   public private(set) var sessions: UInt32 = 0
@@ -109,8 +117,8 @@ public struct Agent: ~Copyable {
   /// Waits until the owner has taken up this session, at most for the configured patience.
   public mutating func connect() throws(AgentError) {
     let start = monotonicNanoseconds()
+    var clock = AttendedClock(now: start)
     let heartbeat = endpoint.peerHeartbeat
-    var alive = start
     while true {
       endpoint.beat()
       switch endpoint.refresh() {
@@ -129,17 +137,18 @@ public struct Agent: ~Copyable {
       }
       if endpoint.isEstablished { return }
       let now = monotonicNanoseconds()
-      if endpoint.peerHeartbeat != heartbeat { alive = now }
+      let waited = clock.look(now: now)
       if mapping.isLost { throw AgentError(.regionLost(mapping.lossText), executed: .no) }
       if wasInterrupted { throw AgentError(.system(.interrupted), executed: .no) }
-      guard now &- start < patience else {
-        if endpoint.peerSession != 0 { try checkIdentity() }
-        var error = AgentError(
-          alive == start ? .noOwner(silentFor: now &- start) : .noAnswer(after: now &- start), executed: .no)
+      guard waited < patience else {
+        let lives = endpoint.peerHeartbeat != heartbeat
+        // What else may be in the memory before an owner was there is no owner's.
+        if lives || LinkIdentity(reading: mapping.region).magic == identity.magic { try checkIdentity() }
+        var error = AgentError(lives ? .noAnswer(after: waited) : .noOwner(silentFor: waited), executed: .no)
         error.unusedFile = mapping.unusedFile
         throw error
       }
-      if spin > 0, now &- start < spin { spinHint() } else { doorbell.sleep(&endpoint, atMost: 10_000_000) }
+      if spin > 0, now &- start < spin { spinHint() } else { doorbell.sleep(&endpoint, atMost: 10_000_000, idle: waited) }
     }
   }
 
@@ -183,6 +192,7 @@ public struct Agent: ~Copyable {
       // One request at a time never fills a ring: giving one up begins a session with an empty one.
       _ = try endpoint.producer.send(frame)
     } catch {
+      if endpoint.isPeerGone { throw giveUp(.connectionReset, start: start) }
       throw poisoned(error.reason, executed: .no)
     }
     doorbell.ringIfNeeded(&endpoint)
@@ -192,7 +202,7 @@ public struct Agent: ~Copyable {
         spinHint()
       }
     } catch {
-      throw poisoned(error.reason, executed: .maybe)
+      throw violated(error.reason, start: start)
     }
     return try awaitResponse(request, start: start)
   }
@@ -202,6 +212,11 @@ public struct Agent: ~Copyable {
   private func response(to id: UInt32) -> Response? {
     guard let response = Response(reply.bytes), response.id == id else { return nil }
     return response
+  }
+
+  /// What was received can't be. Where the owner has ended or restarted, it was its successor's clearing of the ring (Spec 3 §5).
+  private mutating func violated(_ reason: PoisonReason, start: UInt32) -> AgentError {
+    endpoint.isPeerGone ? giveUp(.connectionReset, start: start) : poisoned(reason, executed: .maybe)
   }
 
   private mutating func poisoned(_ reason: PoisonReason, executed: Executed) -> AgentError {
@@ -216,22 +231,24 @@ public struct Agent: ~Copyable {
   @inline(never)
   private mutating func awaitResponse(_ request: Request, start: UInt32) throws(AgentError) -> Response {
     let begin = monotonicNanoseconds()
+    var clock = AttendedClock(now: begin)
     let limit = UInt64(request.timeout) &* 1_000_000 &+ Self.grace &+ Self.ownerTimeout
-    var isLong = restraint.now == 0
+    var isLong = backoff.now == 0
     let spin = isLong ? doorbell.spin(endpoint, atLeast: spin) : spin
-    if !isLong { restraint.now -= 1 }
+    if !isLong { backoff.now -= 1 }
     var heartbeat = endpoint.peerHeartbeat
-    var alive = begin
+    /// When it changed last, in attended time.
+    var alive: UInt64 = 0
     var looks = 0
     while true {
       do throws(RingError) {
         // What answers something else is dropped, and doesn't stop the clock.
         if try endpoint.consumer.receive(into: &reply), let response = response(to: request.id) {
-          if isLong { restraint.next = 1 }
+          if isLong { backoff.next = 1 }
           return response
         }
       } catch {
-        throw poisoned(error.reason, executed: .maybe)
+        throw violated(error.reason, start: start)
       }
       looks &+= 1
       if looks & 63 != 0 {
@@ -239,21 +256,23 @@ public struct Agent: ~Copyable {
         continue
       }
       let now = monotonicNanoseconds()
+      let waited = clock.look(now: now)
       if mapping.isLost { throw AgentError(.regionLost(mapping.lossText), executed: .maybe) }
       if endpoint.needsHandshake { return try lost(request, start: start) }
       let beat = endpoint.peerHeartbeat
       if beat != heartbeat {
         heartbeat = beat
-        alive = now
+        alive = waited
       }
-      if now &- alive > Self.ownerTimeout { throw giveUp(.ownerSilent(silentFor: now &- alive), start: start) }
+      if waited &- alive > Self.ownerTimeout { throw giveUp(.ownerSilent(silentFor: waited &- alive), start: start) }
       if wasInterrupted { throw giveUp(.system(.interrupted), start: start) }
-      if now &- begin > limit { throw giveUp(.noAnswer(after: now &- begin), start: start) }
+      if waited > limit { throw giveUp(.noAnswer(after: waited), start: start) }
       if now &- begin >= spin {
-        if isLong { restraint = (restraint.next, min(64, 2 * restraint.next)) }
+        if isLong { backoff = (backoff.next, min(64, 2 * backoff.next)) }
         isLong = false
+        // The owner does nothing more for a sender that may be dead (Spec 3 §4).
         endpoint.beat()
-        doorbell.sleep(&endpoint, atMost: Doorbell.backstop)
+        doorbell.sleep(&endpoint, atMost: Doorbell.backstop, idle: now &- begin)
         looks = 63  // one look for each sleep
       }
     }

@@ -9,8 +9,10 @@ public struct AgentError: Error, Sendable {
   public var reason: Reason
   /// Whether the request reached the device: with `no`, trying again is safe.
   public var executed: Executed
-  /// How much was done before, over all parts of the operation: bytes for a UART.
+  /// How much was done for certain, over all parts of the operation: bytes for a UART.
   public var done = 0
+  /// How much may have been done at most, where `executed` is `maybe`.
+  public var atMost = 0
   /// The refusal's `value`, which some operations give a meaning (Spec 5 §4).
   public var value: UInt32 = 0
 
@@ -41,6 +43,8 @@ public struct AgentError: Error, Sendable {
     case noAnswer(after: UInt64)
     /// One side found the other breaking the protocol.
     case protocolError(PoisonReason)
+    /// The owner answered what can't be: a sentence's part.
+    case implausible(String)
     /// The owner said no.
     case refused(Status)
     /// More data than one message takes.

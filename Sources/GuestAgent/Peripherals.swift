@@ -19,15 +19,19 @@ extension Agent {
     return end &- start
   }
 
-  /// What the owner offers to this guest.
+  /// What the owner offers to this guest. Takes as long as an owner may be silent, at most.
   public mutating func directory() throws(AgentError) -> [DirectoryEntry] {
     var entries: [DirectoryEntry] = []
+    let start = monotonicNanoseconds()
     while true {
       let response = try ask(.directory, argument0: UInt32(entries.count))
       let known = entries.count
       var offset = Response.size
       while let entry = DirectoryEntry(reply.bytes, at: &offset) { entries.append(entry) }
       // At most as many as numbers can mean, whatever the owner says.
+      if monotonicNanoseconds() &- start > Self.ownerTimeout, entries.count < Int(clamping: response.value) {
+        throw AgentError(.implausible("its list of peripherals has no end"), executed: .no)
+      }
       if entries.count >= Int(clamping: response.value) || entries.count == known || entries.count > 0xffff { return entries }
     }
   }
@@ -37,7 +41,7 @@ extension Agent {
     let data = Array(name.utf8)
     _ = try ask(.find, data: unsafe data.span.bytes)
     var offset = Response.size
-    guard let entry = DirectoryEntry(reply.bytes, at: &offset) else {
+    guard let entry = DirectoryEntry(reply.bytes, at: &offset), sameText(entry.name, name) else {
       throw AgentError(.protocolError(.badFrame), executed: .no)
     }
     return entry

@@ -89,6 +89,13 @@ final class Context {
     }
   }
 
+  /// Says what makes requests slow, once `agent` is connected.
+  func noteDoorbell(_ agent: borrowing Agent) {
+    guard let difference = agent.doorbellDisagreement else { return }
+    complain(
+      "link \(agent.link.name): \(difference); requests can be slow until both device trees agree")
+  }
+
   func failure(_ error: AgentError, _ subject: String, _ link: Link, isRead: Bool = false) -> Failure {
     let failure = Failure(error, subject, link, guest: partition.guestName, isRead: isRead)
     guard case .noOwner = error.reason else { return failure }

@@ -22,7 +22,8 @@ extension Failure {
       switch error.executed {
       case _ where isRead: "\(error.done) bytes were read before"
       case .no: "it was not executed"
-      case .maybe where error.done > 0: "\(error.done) bytes were executed, and whether more were is unknown"
+      case .maybe where error.done > 0: "\(error.done) bytes were executed for certain, and \(error.atMost) at most"
+      case .maybe where error.atMost > 0: "whether it was executed is unknown: \(error.atMost) bytes at most"
       case .maybe: "whether it was executed is unknown"
       case .yes where error.done > 0: "\(error.done) bytes were executed, no more"
       case .yes: "it was executed"
@@ -64,6 +65,11 @@ extension Failure {
       self.init("\(subject): brokerd on \(owner) ended or restarted in the middle; \(wasExecuted)", .unavailable)
     case .noAnswer(let after):
       self.init("\(subject): \(owner) lives but did not answer within \(durationText(after)); \(wasExecuted)", .tempFail)
+    case .protocolError(.silent):
+      self.init(
+        "\(subject): \(owner) gave this program up, which had been stopped for some seconds; \(wasExecuted)", .tempFail)
+    case .implausible(let what):
+      self.init("link \(link.name): \(owner) answers what can't be: \(what); \(wasExecuted)", .proto)
     case .protocolError(.badMemory):
       self.init("link \(link.name): \(PoisonReason.badMemory.text); \(wasExecuted)", .config)
     case .protocolError(let reason):

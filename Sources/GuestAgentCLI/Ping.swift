@@ -39,6 +39,7 @@ func ping(_ arguments: inout Arguments) throws(Failure) {
   var interruption: Failure?
   do throws(AgentError) {
     try agent.connect()
+    context.noteDoorbell(agent)
     if !context.json {
       emit("PING \(link.peerName) on link \(link.name), channel \(agent.channel): \(size) bytes of data")
     }
@@ -57,7 +58,8 @@ func ping(_ arguments: inout Arguments) throws(Failure) {
     interruption = Failure("link \(link.name): interrupted; \(times.count) of \(count) were answered", .ofSignal)
   }
   printSummary(&times, link, size: size, json: context.json)
-  if let interruption { throw interruption }
+  // As ping(8): whoever has seen enough ends it so.
+  if let interruption, times.isEmpty || interruption.exitCode != .interrupted { throw interruption }
 }
 
 /// What it came to, also when it was interrupted.

@@ -36,6 +36,7 @@ private final class Connection {
     } catch {
       throw context.failure(error, name, link)
     }
+    context.noteDoorbell(agent)
   }
 
   func failure(_ error: AgentError, isRead: Bool = false) -> Failure {
@@ -43,6 +44,7 @@ private final class Connection {
     failure.facts = object()
     failure.facts.add("bytes", error.done)
     failure.facts.add("executed", error.executed.name)
+    if error.executed == .maybe { failure.facts.add("bytes_at_most", error.atMost) }
     return failure
   }
 
@@ -97,18 +99,17 @@ private func write(_ arguments: inout Arguments) throws(Failure) {
   do throws(AgentError) {
     if fromInput {
       while let part = try readInput(atMost: connection.agent.maximumRequestData) {
-        try connection.uart.write(part, drain: false, timeout: patience, via: &connection.agent)
+        try connection.uart.write(
+          part, drain: false, timeout: patience, continuing: total > 0, via: &connection.agent)
         total += part.count
       }
-      if drain { try connection.uart.write([], drain: true, timeout: patience, via: &connection.agent) }
+      if drain { try connection.uart.write([], timeout: patience, continuing: total > 0, via: &connection.agent) }
     } else {
       try connection.uart.write(data, drain: drain, timeout: patience, via: &connection.agent)
       total = data.count
     }
   } catch {
-    var error = error
-    error.done += total
-    if total > 0, error.executed == .no { error.executed = .yes }
+    let error = error.after(total)
     let failure = connection.failure(error)
     // The channel is locked already: what this guest's kernel can refuse now is its input.
     guard case .system(let errno) = error.reason, !errno.isInterruption else { throw failure }
@@ -125,6 +126,24 @@ private func write(_ arguments: inout Arguments) throws(Failure) {
     emit(object.text)
   } else {
     emit("\(name): \(total) bytes \(drain ? "sent by" : "handed to") \(connection.link.peerName) in \(durationText(time))")
+  }
+}
+
+extension AgentError {
+  /// The same, where the device had taken `total` bytes before, which it may not have sent yet.
+  fileprivate func after(_ total: Int) -> AgentError {
+    guard total > 0 else { return self }
+    var error = self
+    error.atMost += total
+    switch reason {
+    // The owner that had them is gone.
+    case .connectionReset: error.done = 0
+    // The device is: `value` of all that it took never left it, at most.
+    case .refused(let status) where status != .timedOut: error.done = max(0, error.atMost - Int(clamping: value))
+    default: error.done += total
+    }
+    error.executed = error.done < error.atMost ? .maybe : .yes
+    return error
   }
 }
 
@@ -167,6 +186,7 @@ private func read(_ arguments: inout Arguments) throws(Failure) {
   let connection = try Connection(context, name)
   var total = 0
   var lost: UInt64 = 0
+  var mayHaveLost = false
   var lastByte = monotonicNanoseconds()
   while wanted.map({ total < $0 }) ?? true {
     let received: UART.Received
@@ -180,7 +200,12 @@ private func read(_ arguments: inout Arguments) throws(Failure) {
       error.done = total
       throw connection.failure(error, isRead: true)
     }
-    if received.lost > 0 {
+    if received.lost == uartLossUnknown {
+      mayHaveLost = true
+      complain(
+        "\(name): bytes may have been lost before this point, nobody knows how many: the line went while \(connection.link.peerName) had no room for more"
+      )
+    } else if received.lost > 0 {
       lost += UInt64(received.lost)
       complain(
         "\(name): \(received.lost) bytes were lost before this point (overrun at \(connection.link.peerName))")
@@ -191,7 +216,7 @@ private func read(_ arguments: inout Arguments) throws(Failure) {
       if context.json {
         var object = connection.object()
         object.add("bytes", received.bytes.count)
-        object.add("lost", UInt64(received.lost))
+        if received.lost == uartLossUnknown { object.add("lost", "unknown") } else { object.add("lost", UInt64(received.lost)) }
         object.add("hex", hexadecimal(received.bytes))
         emit(object.text)
       } else {
@@ -203,7 +228,9 @@ private func read(_ arguments: inout Arguments) throws(Failure) {
         "\(name): \(total) of \(wanted) bytes came before \(durationText(UInt64(silence) * 1_000_000)) of silence", .tempFail)
     }
   }
-  if lost > 0 { throw Failure("\(name): \(lost) bytes were lost", .ioError) }
+  if lost > 0 || mayHaveLost {
+    throw Failure("\(name): \(lost) bytes were lost\(mayHaveLost ? ", and more may have been" : "")", .ioError)
+  }
 }
 
 /// Prints bytes that were received, `before` of which are printed already.

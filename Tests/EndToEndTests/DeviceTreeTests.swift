@@ -15,7 +15,7 @@ private func compiledFile(_ name: String, _ changes: [(String, String)] = []) th
 private final class Partitioned {
   let memory = temporaryMemory()
   private let trees: [String]
-  private let broker: Program
+  let broker: Program
 
   init(owner: [(String, String)] = [], borrower: [(String, String)] = []) throws {
     trees = [try compiledFile("guest1", owner), try compiledFile("guest2", borrower)]
@@ -25,8 +25,12 @@ private final class Partitioned {
     try broker.wait { broker.outputText.contains("serves") || !broker.process.isRunning }
   }
 
+  func start(_ arguments: [String]) throws -> Program {
+    try Program("guestagent", arguments + ["--device-tree", trees[1], "--memory", "g1g2=\(memory)"])
+  }
+
   func agent(_ arguments: [String]) throws -> (code: Int32, output: String, errors: String) {
-    let program = try Program("guestagent", arguments + ["--device-tree", trees[1], "--memory", "g1g2=\(memory)"])
+    let program = try start(arguments)
     return (program.finish(), program.outputText, program.errorText)
   }
 
@@ -50,6 +54,38 @@ struct DeviceTreeTests {
       list.output.split(separator: "\n").last?.split(separator: " ").map(String.init) == [
         "uart2", "uart", "guest1", "rw", "g1g2", "up",
       ])
+  }
+
+  /// How often a process has slept so far.
+  private func sleeps(_ program: Program) throws -> Int {
+    let text = try String(contentsOfFile: "/proc/\(program.process.processIdentifier)/status", encoding: .utf8)
+    let line = try #require(text.split(separator: "\n").first { $0.hasPrefix("voluntary_ctxt_switches") })
+    return try #require(Int(line.split(separator: "\t").last ?? ""))
+  }
+
+  @Test("Spec 2 §6: with timed polls and a reader that waits, either side looks some 500 times a second, not 5000")
+  func polls() throws {
+    let guests = try Partitioned()
+    let reader = try guests.start(["uart", "read", "uart2"])
+    sleep(1)
+    let before = (try sleeps(guests.broker), try sleeps(reader))
+    sleep(5)
+    let used = (try sleeps(guests.broker) - before.0, try sleeps(reader) - before.1)
+    print("sleeps in 5 s: brokerd \(used.0), guestagent \(used.1)")
+    #expect(used.0 > 0 && used.0 < 4000)
+    #expect(used.1 > 0 && used.1 < 4000)
+    reader.kill()
+  }
+
+  @Test("Two trees that don't agree about the doorbell: both sides say so, and a request still takes no tenths of a second")
+  func doorbells() throws {
+    let guests = try Partitioned(borrower: [("doorbell = \"poll\"", "doorbell = \"futex\"")])
+    let result = try guests.agent(["ping", "-c", "10", "-i", "30ms", "--json"])
+    #expect(result.code == 0, "\(result.errors)")
+    #expect(result.errors.contains("its doorbell there is \"poll\", here \"futex\""))
+    try guests.broker.wait { guests.broker.errorText.contains("its doorbell there is \"futex\", here \"poll\"") }
+    let object = try #require(try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any])
+    #expect(try #require(object["p50_ns"] as? Int) < 50_000_000)
   }
 
   @Test("An import may have another name than its owner's export")

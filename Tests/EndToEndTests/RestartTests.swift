@@ -57,6 +57,123 @@ struct RestartTests {
     #expect(line.read(claimed).count == claimed)
   }
 
+  @Test(
+    "Spec 3 §5: brokerd killed and back at once is told as a restart, whatever its successor does to the ring that is being read",
+    arguments: [0, 1, 7, 40])
+  func restartIsNoViolation(answers: Int) throws {
+    let line = try TerminalPair()
+    let broker = try Broker(["--bind", "uart2=\(line.slavePath)"])
+    for _ in 0..<4 {
+      let reader = try broker.start(["uart", "read", "uart2"])
+      usleep(100_000)
+      for index in 1...max(1, answers) where index <= answers {
+        line.write([0x61])
+        try reader.wait { reader.outputText.count == index }
+      }
+      broker.program.kill()
+      try broker.restart()
+      #expect(reader.finish() == 69, "\(reader.errorText)")
+      #expect(sentence(reader.errorText).hasPrefix("uart2: brokerd on guest1 ended or restarted in the middle"))
+    }
+  }
+
+  @Test("brokerd restarted between two pieces of a stream: what its predecessor had may not have left, and is not said to have")
+  func restartMidStream() throws {
+    let line = try TerminalPair()
+    let broker = try Broker(["--bind", "uart2=\(line.slavePath)"])
+    let fifo = temporaryMemory()
+    defer { unlink(fifo) }
+    #expect(mkfifo(fifo, 0o600) == 0)
+    let writer = try Shell(
+      "exec '\(built("guestagent").path)' uart write uart2 - --json --memory 'g1g2=\(broker.memory)' < '\(fifo)'")
+    let pipe = open(fifo, O_WRONLY)
+    defer { close(pipe) }
+    #expect(write(pipe, [UInt8](repeating: 0x31, count: 3000), 3000) == 3000)
+    #expect(line.read(3000).count == 3000)
+    broker.program.kill()
+    try broker.restart()
+    #expect(write(pipe, [UInt8](repeating: 0x32, count: 100), 100) == 100)
+    #expect(writer.finish() == 69, "\(writer.errorText)")
+    let text = try #require(writer.outputText.split(separator: "\n").last)
+    let object = try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+    #expect(object["executed"] as? String == "maybe")
+    #expect(object["bytes"] as? Int == 0)
+    #expect(object["bytes_at_most"] as? Int == 3000)
+  }
+
+  @Test("What a killed writer asked for is not done when the line moves again; the next writer's bytes are")
+  func killedWriter() throws {
+    let line = try TerminalPair()
+    let broker = try Broker(["--bind", "uart2=\(line.slavePath)"])
+    _ = try broker.agent(["uart", "write", "uart2", "-", "--timeout", "100ms"], input: Data(repeating: 0x2e, count: 60_000))
+    for code in [SIGKILL, SIGTERM, SIGINT] {
+      let writer = try broker.start(["uart", "write", "uart2", "START-PUMP;", "--timeout", "1h"])
+      usleep(500_000)
+      kill(writer.process.processIdentifier, code)
+      writer.finish()
+      // The time in which a session counts as alive.
+      sleep(2)
+    }
+    let end = try broker.start(["uart", "write", "uart2", "END", "--timeout", "60s"])
+    var wire: [UInt8] = []
+    while !wire.suffix(3).elementsEqual("END".utf8) { wire += line.read(1) }
+    #expect(end.finish() == 0)
+    #expect(wire.filter { $0 != 0x2e } == Array("END".utf8))
+  }
+
+  @Test(
+    "Bytes that come after a reader was ended, however it was, are the next reader's", arguments: [SIGINT, SIGTERM, SIGKILL])
+  func endedReader(signal: Int32) throws {
+    let line = try TerminalPair()
+    let broker = try Broker(["--bind", "uart2=\(line.slavePath)"])
+    for gap: UInt32 in [0, 50_000, 600_000] {
+      let reader = try broker.start(["uart", "read", "uart2"])
+      usleep(400_000)
+      kill(reader.process.processIdentifier, signal)
+      reader.finish()
+      usleep(gap)
+      line.write(Array("0123456789".utf8))
+      usleep(100_000)
+      let next = try broker.agent(["uart", "read", "uart2", "-n", "10", "--timeout", "20s"])
+      #expect(next.output == "0123456789", "\(next.errors)")
+    }
+  }
+
+  @Test("A reader that was stopped for longer than a session lives goes on, and has lost nothing")
+  func stoppedReader() throws {
+    let line = try TerminalPair()
+    let broker = try Broker(["--bind", "uart2=\(line.slavePath)"])
+    let reader = try broker.start(["uart", "read", "uart2", "-n", "20"])
+    usleep(300_000)
+    kill(reader.process.processIdentifier, SIGSTOP)
+    sleep(3)
+    line.write(Array("while stopped".utf8))
+    sleep(1)
+    kill(reader.process.processIdentifier, SIGCONT)
+    line.write(Array(" +later".utf8))
+    #expect(reader.finish() == 0, "\(reader.errorText)")
+    #expect(reader.outputText == "while stopped +later")
+  }
+
+  @Test("Both sides stopped and continued, in either order: nobody finds that the other one was silent")
+  func bothStopped() throws {
+    let broker = try Broker()
+    for ownerFirst in [false, true] {
+      let reader = try broker.start(["uart", "read", "uart2"])
+      usleep(300_000)
+      let processes = [broker.program, reader].map { $0.process.processIdentifier }
+      for process in processes { kill(process, SIGSTOP) }
+      sleep(4)
+      for process in ownerFirst ? processes : processes.reversed() {
+        kill(process, SIGCONT)
+        usleep(50_000)
+      }
+      sleep(1)
+      #expect(reader.process.isRunning, "\(reader.errorText)")
+      reader.kill()
+    }
+  }
+
   @Test("brokerd stopped in good order answers what is under way with ECANCELED")
   func stoppedInTheMiddle() throws {
     let line = try TerminalPair()

@@ -70,6 +70,15 @@ private final class BadOwner: @unchecked Sendable {
   }
 }
 
+/// Counts down from a million.
+private final class Countdown: @unchecked Sendable {
+  private var value: UInt32 = 1_000_000
+  func next() -> UInt32 {
+    value -= 1
+    return value
+  }
+}
+
 private func bytes(_ response: Response, _ data: [UInt8] = []) -> [UInt8] {
   var bytes = [UInt8](repeating: 0, count: Response.size)
   var span = bytes.mutableSpan
@@ -197,6 +206,88 @@ struct AgentTests {
       return
     }
     #expect(error.executed == .no)
+  }
+
+  @Test("An owner that says again and again that the time is over, before it is, is not believed that anything moves")
+  func earlyTimeouts() throws {
+    let left = Countdown()
+    let owner = try BadOwner { request, _ in
+      [found(request) ?? bytes(Response(id: request.id, status: .timedOut, value: left.next()))]
+    }
+    var agent = try owner.agent()
+    var uart = try UART("a", via: &agent)
+    let error = try #require(failure { try uart.write([1, 2, 3], timeout: 1000, via: &agent) })
+    guard case .implausible = error.reason else {
+      Issue.record("\(error)")
+      return
+    }
+    #expect(error.executed == .maybe)
+  }
+
+  @Test(
+    "More bytes than were asked for, or another number than is said, are not taken for received ones",
+    arguments: [(UInt32(9), 9), (5, 4), (4, 5), (0, 5), (.max, 0)])
+  func wrongRead(count: UInt32, size: Int) throws {
+    let owner = try BadOwner { request, _ in
+      [found(request) ?? bytes(Response(id: request.id, count: count), [UInt8](repeating: 7, count: size))]
+    }
+    var agent = try owner.agent()
+    var uart = try UART("a", via: &agent)
+    let error = try #require(failure { _ = try uart.read(5, timeout: 1000, via: &agent) })
+    guard case .implausible = error.reason else {
+      Issue.record("\(error)")
+      return
+    }
+  }
+
+  @Test("A read that is answered as done with fewer bytes than were waited for would be asked again for ever: it is an error")
+  func tooFew() throws {
+    let owner = try BadOwner { request, _ in [found(request) ?? bytes(Response(id: request.id))] }
+    var agent = try owner.agent()
+    var uart = try UART("a", via: &agent)
+    let error = try #require(failure { _ = try uart.read(5, timeout: 1000, via: &agent) })
+    guard case .implausible = error.reason else {
+      Issue.record("\(error)")
+      return
+    }
+  }
+
+  @Test("An entry of another name than was looked up is not used")
+  func otherName() throws {
+    let owner = try BadOwner { request, _ in [found(request) ?? bytes(Response(id: request.id))] }
+    var agent = try owner.agent()
+    let error = try #require(failure { _ = try UART("b", via: &agent) })
+    guard case .protocolError(.badFrame) = error.reason else {
+      Issue.record("\(error)")
+      return
+    }
+  }
+
+  @Test("Memory that nobody has cleared is no owner's", arguments: [UInt8(0), 0xff, 0xa5])
+  func rubbish(fill: UInt8) throws {
+    let path = temporaryMemory()
+    defer { unlink(path) }
+    #expect(FileManager.default.createFile(atPath: path, contents: Data(repeating: fill, count: 1 << 20)))
+    let (partition, _) = try Partition.load(deviceTree: nil, builtInGuest: "guest2", running: [])
+    var configuration = AgentConfiguration(isExample: true, memory: path)
+    configuration.patience = 0
+    var agent = try Agent(partition.links[0], configuration)
+    let error = try #require(failure { try agent.connect() })
+    guard case .noOwner(let silence) = error.reason, error.executed == .no else {
+      Issue.record("\(error)")
+      return
+    }
+    #expect(silence >= Agent.leastPatience)
+  }
+
+  @Test("An owner that lives is found however little patience there is")
+  func noPatience() throws {
+    let owner = try BadOwner { request, size in [bytes(Response(id: request.id))] }
+    let (partition, _) = try Partition.load(deviceTree: nil, builtInGuest: "guest2", running: [])
+    var configuration = AgentConfiguration(isExample: true, memory: owner.path)
+    configuration.patience = 0
+    var agent = try Agent(partition.links[0], configuration)
+    try agent.connect()
   }
 
   @Test("An owner that lives and takes requests but never answers: maybe executed")
