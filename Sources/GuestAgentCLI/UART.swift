@@ -222,6 +222,8 @@ private func read(_ arguments: inout Arguments) throws(Failure) {
       } else {
         try printReceived(received.bytes, connection, after: total - received.bytes.count)
       }
+      // What had been received before is no more than the owner's queue holds.
+      if silence == 0, wanted == nil, total >= 65536 { break }
     } else if let silence, (monotonicNanoseconds() - lastByte) / 1_000_000 >= UInt64(silence) {
       guard let wanted else { break }
       throw Failure(
