@@ -18,6 +18,10 @@ struct Benchmarks {
       }
       return loop(count: Int(clamping: count), bytes: Int(size))
     }
+    if let count = arguments.value("--requests") {
+      guard let count = parseNumber(count) else { arguments.fail("--requests takes a count") }
+      return requests(count: Int(clamping: count))
+    }
     let json = arguments.value("--json")
     let roundsText = arguments.value("--rounds")
     guard let rounds = parseNumber(roundsText ?? "200"), rounds > 0, rounds <= 100_000 else {

@@ -121,21 +121,7 @@ public struct Agent: ~Copyable {
     let heartbeat = endpoint.peerHeartbeat
     while true {
       endpoint.beat()
-      switch endpoint.refresh() {
-      case .established:
-        sessions &+= 1
-        do throws(AgentError) {
-          return try checkIdentity()
-        } catch {
-          // Whoever tries again finds out again.
-          endpoint.start(session: randomSession())
-          throw error
-        }
-      case .lost(let reason?): throw AgentError(.protocolError(reason), executed: .no)
-      case .acknowledged, .lost(nil): doorbell.ring(&endpoint)
-      case .none: break
-      }
-      if endpoint.isEstablished { return }
+      if try shakeHands() { return }
       let now = monotonicNanoseconds()
       let waited = clock.look(now: now)
       if mapping.isLost { throw AgentError(.regionLost(mapping.lossText), executed: .no) }
@@ -150,6 +136,25 @@ public struct Agent: ~Copyable {
       }
       if spin > 0, now &- start < spin { spinHint() } else { doorbell.sleep(&endpoint, atMost: 10_000_000, idle: waited) }
     }
+  }
+
+  /// The next step of the handshake, without waiting. Returns whether there is a session.
+  package mutating func shakeHands() throws(AgentError) -> Bool {
+    switch endpoint.refresh() {
+    case .established:
+      sessions &+= 1
+      do throws(AgentError) {
+        try checkIdentity()
+      } catch {
+        // Whoever tries again finds out again.
+        endpoint.start(session: randomSession())
+        throw error
+      }
+    case .lost(let reason?): throw AgentError(.protocolError(reason), executed: .no)
+    case .acknowledged, .lost(nil): doorbell.ring(&endpoint)
+    case .none: break
+    }
+    return endpoint.isEstablished
   }
 
   private func checkIdentity() throws(AgentError) {
@@ -178,10 +183,23 @@ public struct Agent: ~Copyable {
   public mutating func call(_ request: Request, data: RawSpan, in session: UInt32? = nil) throws(AgentError) -> Response {
     if !endpoint.isEstablished || endpoint.needsHandshake { try connect() }
     if let session, session != sessions { throw AgentError(.connectionReset, executed: .no) }
+    var request = request
+    let start = try post(&request, data: data)
+    for _ in 0..<looks {
+      if let response = try collect(request.id, start: start) { return response }
+      spinHint()
+    }
+    return try awaitResponse(request, start: start)
+  }
+
+  /// Sends a request, whose id is set here, without waiting for its answer.
+  ///
+  /// - Returns: Where it is in the ring, for `collect`.
+  @inline(__always)
+  package mutating func post(_ request: inout Request, data: RawSpan) throws(AgentError) -> UInt32 {
     guard data.byteCount <= maximumRequestData else {
       throw AgentError(.tooLong(maximum: maximumRequestData), executed: .no)
     }
-    var request = request
     lastID &+= 1
     request.id = lastID
     var storage = frame.storage
@@ -196,15 +214,17 @@ public struct Agent: ~Copyable {
       throw poisoned(error.reason, executed: .no)
     }
     doorbell.ringIfNeeded(&endpoint)
+    return start
+  }
+
+  /// The answer to request `id`, if it is the next thing that came. Another one is dropped.
+  @inline(__always)
+  package mutating func collect(_ id: UInt32, start: UInt32) throws(AgentError) -> Response? {
     do throws(RingError) {
-      for _ in 0..<looks {
-        if try endpoint.consumer.receive(into: &reply), let response = response(to: request.id) { return response }
-        spinHint()
-      }
+      return try endpoint.consumer.receive(into: &reply) ? response(to: id) : nil
     } catch {
       throw violated(error.reason, start: start)
     }
-    return try awaitResponse(request, start: start)
   }
 
   /// The response in `reply`, if it answers request `id`. An answer to an earlier request, given up since, is dropped.
@@ -241,14 +261,10 @@ public struct Agent: ~Copyable {
     var alive: UInt64 = 0
     var looks = 0
     while true {
-      do throws(RingError) {
-        // What answers something else is dropped, and doesn't stop the clock.
-        if try endpoint.consumer.receive(into: &reply), let response = response(to: request.id) {
-          if isLong { backoff.next = 1 }
-          return response
-        }
-      } catch {
-        throw violated(error.reason, start: start)
+      // What answers something else is dropped, and doesn't stop the clock.
+      if let response = try collect(request.id, start: start) {
+        if isLong { backoff.next = 1 }
+        return response
       }
       looks &+= 1
       if looks & 63 != 0 {

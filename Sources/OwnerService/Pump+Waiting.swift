@@ -49,7 +49,7 @@ extension Pump {
   }
 
   /// Begins a session on every channel.
-  private mutating func start() {
+  mutating func start() {
     for index in 0..<clients.count {
       clients[index].endpoint.start(session: randomSession())
       clients[index].ring()
@@ -67,6 +67,9 @@ extension Pump {
       clients[index].doorbell.wake(clients[index].endpoint.sleeper)
     }
   }
+
+  /// One look at every client.
+  mutating func turn() -> Bool { serveAll(withHandshakes: true) }
 
   /// One look at every client that has a session, or at every one. Returns whether there was anything to do.
   @inline(__always)
