@@ -46,8 +46,8 @@ void lx_catch_termination(void) {
   sigset_t set;
   sigemptyset(&set);
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-    // nohup, and a shell that puts a program into the background, have it ignore some.
-    if (sigaction(numbers[i], 0, &old) == 0 && old.sa_handler == SIG_IGN) continue;
+    // nohup, and a shell that puts a program into the background, have it ignore these.
+    if (numbers[i] != SIGTERM && sigaction(numbers[i], 0, &old) == 0 && old.sa_handler == SIG_IGN) continue;
     sigaction(numbers[i], &action, 0);
     sigaddset(&set, numbers[i]);
   }

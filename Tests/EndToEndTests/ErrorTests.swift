@@ -493,7 +493,7 @@ struct ErrorTests {
     #expect(!ping.outputText.contains(" answered ---"))
   }
 
-  @Test("A signal that is ignored when the program starts stays ignored", arguments: ["HUP", "INT"])
+  @Test("SIGHUP and SIGINT that are ignored when the program starts stay ignored", arguments: ["HUP", "INT"])
   func ignoredSignal(name: String) throws {
     let broker = try Broker()
     let shell = try Shell(
@@ -514,6 +514,16 @@ struct ErrorTests {
     let agent = try Program("guestagent", ["ping", "-c", "3", "-i", "100ms", "--memory", "g1g2=\(memory)"])
     #expect(agent.finish() == 0, "\(agent.errorText)")
     kill(shell.process.processIdentifier, SIGTERM)
+    #expect(shell.finish() == 0)
+  }
+
+  @Test("What ends a service ends it, whatever it inherited", arguments: [("INT", SIGINT), ("TERM", SIGTERM)])
+  func inheritedByOwner(name: String, signal: Int32) throws {
+    let memory = temporaryMemory()
+    defer { unlink(memory) }
+    let shell = try Shell("trap '' \(name); exec \(built("brokerd").path) --owner guest1 --memory g1g2=\(memory)")
+    try shell.wait { shell.outputText.contains("serves uart2") }
+    kill(shell.process.processIdentifier, signal)
     #expect(shell.finish() == 0)
   }
 

@@ -438,8 +438,8 @@ static inline int lx_signal_fd(void) {
   sigemptyset(&set);
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
     struct sigaction old;
-    // A signal that is blocked comes to the descriptor even if it is ignored.
-    if (sigaction(numbers[i], 0, &old) != 0 || old.sa_handler != SIG_IGN) sigaddset(&set, numbers[i]);
+    // A signal that is blocked comes to the descriptor even if it is ignored: SIGHUP, since nohup(1) has asked for that.
+    if (numbers[i] != SIGHUP || sigaction(numbers[i], 0, &old) != 0 || old.sa_handler != SIG_IGN) sigaddset(&set, numbers[i]);
   }
   if (sigprocmask(SIG_BLOCK, &set, 0) != 0) return -1;
   return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -453,8 +453,8 @@ static inline void lx_release_signals(void) {
   sigaddset(&set, SIGHUP);
   sigprocmask(SIG_UNBLOCK, &set, 0);
 }
-/// The first SIGINT, SIGTERM or SIGHUP interrupts system calls and is remembered; the next one does what it does by default. One that is
-/// ignored stays so.
+/// The first SIGINT, SIGTERM or SIGHUP interrupts system calls and is remembered; the next one does what it does by default. SIGINT and SIGHUP
+/// stay ignored if they are.
 void lx_catch_termination(void);
 /// The number of the first of these signals that came; 0 before. Any thread.
 int lx_caught_signal(void);
