@@ -46,7 +46,7 @@ public struct Endpoint: ~Copyable {
   /// A borrower's. It begins no session while the owner acknowledges an earlier one of this channel: see `mayPrepare`.
   private let isBorrower: Bool
   /// Up to where the peer had read when its last session ended.
-  private var finalCredit: UInt32 = 0
+  private var final = Producer.Progress()
   /// What an owner says about the link, and where.
   private let identity: (statement: LinkIdentity, region: SharedRegion)?
   /// What this side says about interrupts; stated with each session.
@@ -185,7 +185,7 @@ public struct Endpoint: ~Copyable {
       let wasEstablished = isEstablished
       if acknowledged != 0 {
         // Before it is taken back: from then on the peer may reset its credit word.
-        finalCredit = producer.credit.loadAcquiring()
+        final = producer.progress
         state = .sync
         acknowledged = 0
         own.acknowledged.storeReleasing(0)
@@ -208,7 +208,7 @@ public struct Endpoint: ~Copyable {
     if isEstablished, theirAcknowledged != session {
       // The same peer no longer acknowledges us: it refused something, or forgot. Only a new session mends that.
       let reason = peerRefusal
-      finalCredit = producer.credit.loadAcquiring()
+      final = producer.progress
       start(session: Self.next(session))
       return .lost(reason)
     }
@@ -255,7 +255,7 @@ public struct Endpoint: ~Copyable {
   /// Does nothing when the peer has restarted meanwhile: then it was its reset that looked wrong, and `refresh` sees to it.
   public mutating func poison(_ reason: PoisonReason) {
     guard peer.session.loadAcquiring() == acknowledged else { return }
-    finalCredit = producer.credit.loadAcquiring()
+    final = producer.progress
     banned = acknowledged
     acknowledged = 0
     state = .sync
@@ -311,11 +311,11 @@ public struct Endpoint: ~Copyable {
   /// established.
   ///
   /// - Ordering: acquires the peer's credit word (SP-2).
-  public func isReceived(messageAt start: UInt32) -> Bool { producer.isTaken(start: start) }
+  public func isReceived(messageAt start: UInt32) -> Bool { producer.progress.covers(start: start) }
 
   /// Whether the peer had received a message when its session ended, which `refresh` or `poison` has noticed: exactly, as far
   /// as the peer is honest (Spec 3 §6).
-  public func wasReceived(messageAt start: UInt32) -> Bool { producer.covers(start: start, by: finalCredit) }
+  public func wasReceived(messageAt start: UInt32) -> Bool { final.covers(start: start) }
 
   /// Whether the peer says that it runs. 0 means that it never did or ended in good order.
   public var peerSession: UInt32 { peer.session.load() }

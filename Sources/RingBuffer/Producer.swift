@@ -3,7 +3,7 @@
 public struct Producer: ~Copyable {
   @usableFromInline let lines: Lines
   /// The consumer's word: the position up to which it has read.
-  let credit: SharedWord
+  private let credit: SharedWord
   /// Position of the line that is being filled. Runs freely; ours alone, never read back from shared memory.
   @usableFromInline var line: UInt32 = 0 &- 8
   /// That line.
@@ -372,8 +372,19 @@ public struct Producer: ~Copyable {
   /// Whether the consumer's credit covers the message that was sent when `position` was `start`.
   ///
   /// - Ordering: acquires the credit word (SP-2).
-  func isTaken(start: UInt32) -> Bool { covers(start: start, by: credit.loadAcquiring()) }
+  func isTaken(start: UInt32) -> Bool { credit.loadAcquiring() &- start &- 1 < lines.count &* 8 }
 
-  /// As `isTaken`, for a credit that was looked at before.
-  func covers(start: UInt32, by credit: UInt32) -> Bool { credit &- start &- 1 < lines.count &* 8 }
+  /// How far the consumer has come, and up to where there is something: together they tell what was received, however long ago it was
+  /// sent.
+  ///
+  /// - Ordering: acquires the credit word (SP-2).
+  var progress: Progress { Progress(credit: credit.loadAcquiring(), position: position) }
+
+  struct Progress {
+    var credit: UInt32 = 0
+    var position: UInt32 = 0
+
+    /// Whether the message that was sent when `position` was `start` was received; no more than 2^32 slots have been sent since.
+    func covers(start: UInt32) -> Bool { position &- start > position &- credit }
+  }
 }

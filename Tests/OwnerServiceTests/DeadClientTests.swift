@@ -119,6 +119,31 @@ struct DeadClientTests {
     withExtendedLifetime(line) {}
   }
 
+  @Test("What was received long ago, many laps of the ring, takes no room in the queue any more")
+  func receivedLongAgo() throws {
+    let line = try TerminalPair()
+    let owner = try TestOwner(bindings: ["uart2": line.slavePath])
+    var client = try owner.rawEnd()
+    client.connect()
+    let master = line.master
+    let feeder = Thread {
+      let bytes = [UInt8](repeating: 7, count: 1024)
+      while !Thread.current.isCancelled { if Foundation.write(master, bytes, bytes.count) < 0 { usleep(200) } }
+    }
+    feeder.start()
+    defer { feeder.cancel() }
+    var count = 0
+    // As fast as can be: the owner's loop hardly has a turn for anything else.
+    while count < 20 << 20 {
+      #expect(try client.send(read(4000)))
+      while try !client.endpoint.consumer.receive(into: &client.message) { client.endpoint.beat() }
+      guard let answer = Response(client.message.bytes) else { break }
+      client.endpoint.consumer.giveCredit()
+      count += Int(answer.count)
+    }
+    withExtendedLifetime(line) {}
+  }
+
   @Test("A client that ends in good order has received what it took, though it said nothing of it")
   func ended() throws {
     let line = try TerminalPair()

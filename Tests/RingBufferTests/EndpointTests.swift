@@ -43,6 +43,38 @@ struct EndpointTests {
     expect(buffer.array == [1, 2, 3])
   }
 
+  @Test("Spec 3 §6: an owner knows which answers were received, however many laps ago, and still when the session is over")
+  func received() throws {
+    var link = TestLink()
+    link.establish()
+    let message = MessageBuffer([UInt8](repeating: 7, count: 100))
+    var buffer = MessageBuffer(capacity: 896)
+    let first = link.owner.producer.position
+    try expect(link.owner.producer.send(message))
+    expect(!link.owner.isReceived(messageAt: first))
+    for _ in 0..<500 {
+      try expect(link.borrower.consumer.receive(into: &buffer))
+      link.borrower.consumer.giveCredit()
+      try expect(link.owner.producer.send(message))
+    }
+    expect(link.owner.isReceived(messageAt: first))
+    try expect(link.borrower.consumer.receive(into: &buffer))
+    let last = link.owner.producer.position
+    try expect(link.owner.producer.send(message))
+    let unread = link.owner.producer.position
+    try expect(link.owner.producer.send(message))
+    try expect(link.borrower.consumer.receive(into: &buffer))
+    // It said nothing of the last one that it received: it does so before it begins anew, and resets nothing before the owner has looked.
+    link.borrower.start(session: 0x3333)
+    for _ in 0..<3 { _ = link.borrower.refresh() }
+    expect(link.owner.refresh() == .lost(nil))
+    expect(link.owner.wasReceived(messageAt: first) && link.owner.wasReceived(messageAt: last))
+    expect(!link.owner.wasReceived(messageAt: unread))
+    link.settle()
+    expect(link.owner.state == .established && link.borrower.state == .established)
+    expect(!link.owner.wasReceived(messageAt: unread))
+  }
+
   @Test("Spec 3 §3: a successor that draws its predecessor's number has another session all the same")
   func sameNumber() throws {
     var link = TestLink()
