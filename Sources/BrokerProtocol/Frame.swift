@@ -46,7 +46,7 @@ public struct Request: Equatable, Sendable {
   }
 
   /// - Returns: Nil when the frame is too short to be one.
-  @inlinable
+  @inlinable @inline(__always)
   public init?(_ frame: RawSpan) {
     guard
       let id = frame.word(at: 0), let frameClass = frame.byte(at: 4), let operation = frame.byte(at: 5),
@@ -63,7 +63,7 @@ public struct Request: Equatable, Sendable {
   }
 
   /// - Precondition: Room for `size` bytes.
-  @inlinable
+  @inlinable @inline(__always)
   public func encode(into frame: inout MutableRawSpan) {
     frame.put(id, at: 0)
     frame.put(frameClass, at: 4)
@@ -105,7 +105,7 @@ public struct Response: Equatable, Sendable {
   }
 
   /// - Returns: Nil when the frame is too short to be one, or says something that this version can't mean.
-  @inlinable
+  @inlinable @inline(__always)
   public init?(_ frame: RawSpan) {
     guard
       let id = frame.word(at: 0), let rawStatus = frame.half(at: 4), let rawExecuted = frame.byte(at: 6),
@@ -121,7 +121,7 @@ public struct Response: Equatable, Sendable {
   }
 
   /// - Precondition: Room for `size` bytes.
-  @inlinable
+  @inlinable @inline(__always)
   public func encode(into frame: inout MutableRawSpan) {
     frame.put(id, at: 0)
     frame.put(status.rawValue, at: 4)

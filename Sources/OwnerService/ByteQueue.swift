@@ -37,11 +37,14 @@ struct ByteQueue: ~Copyable {
     return got
   }
 
-  /// Appends the oldest bytes to `destination`, at most `limit`. Returns how many.
-  mutating func lend(_ limit: Int, to destination: inout [UInt8]) -> Int {
-    let lending = max(0, min(limit, count))
-    // SAFETY: a place is less than capacity.
-    for i in 0..<lending { destination.append(unsafe base.load(fromByteOffset: place(i), as: UInt8.self)) }
+  /// Moves the oldest bytes to `destination`, from `offset` on, at most `limit` and at most what fits. Returns how many.
+  mutating func lend(_ limit: Int, to destination: inout MutableRawSpan, at offset: Int) -> Int {
+    let lending = max(0, min(limit, count, destination.byteCount - offset))
+    for i in 0..<lending {
+      // SAFETY: a place is less than capacity.
+      destination.storeBytes(
+        of: unsafe base.load(fromByteOffset: place(i), as: UInt8.self), toByteOffset: offset + i, as: UInt8.self)
+    }
     head = place(lending)
     count -= lending
     lent += lending

@@ -1,12 +1,10 @@
-import RingBuffer
-
 /// Received bytes that went out in answers of which it isn't known yet that the borrower has received them.
 ///
 /// When its session ends before that, they go back to where they came from, and so to the next reader.
 struct Deliveries {
   struct Delivery {
-    /// The UART that they came from, by its place in the pump.
-    var uart: Int
+    /// Which of the pump's peripherals they came from.
+    var peripheral: Int
     var count: Int
     /// Where the answer is: `producer.position` before it was sent.
     var start: UInt32
@@ -19,17 +17,12 @@ struct Deliveries {
 
   var isEmpty: Bool { list.isEmpty }
 
-  /// Lends the oldest bytes of `queue` to the answer that is sent next. Returns where they are in `bytes`.
-  mutating func add(_ limit: Int, of queue: inout ByteQueue, uart: Int, start: UInt32) -> Range<Int> {
-    let first = bytes.count
-    let count = queue.lend(limit, to: &bytes)
-    if count > 0 { list.append(Delivery(uart: uart, count: count, start: start)) }
-    return first..<first + count
-  }
-
-  /// Puts some of `bytes` into an answer.
-  func copy(_ place: Range<Int>, to answer: inout MessageBuffer, at offset: Int) {
-    answer.put(unsafe bytes.span.extracting(place).bytes, at: offset)
+  /// Remembers the bytes of an answer from `offset` on, which is sent next.
+  mutating func add(_ answer: RawSpan, from offset: Int, peripheral: Int, start: UInt32) {
+    guard answer.byteCount > offset else { return }
+    list.append(Delivery(peripheral: peripheral, count: answer.byteCount - offset, start: start))
+    // SAFETY: the span has that many bytes.
+    for place in offset..<answer.byteCount { bytes.append(unsafe answer.unsafeLoad(fromByteOffset: place, as: UInt8.self)) }
   }
 
   /// Takes out the oldest delivery, with its bytes.

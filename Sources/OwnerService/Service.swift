@@ -11,7 +11,7 @@ public final class Service {
   }
 
   /// "uart2 on /dev/ttyAMA2" for each served peripheral.
-  public var served: [String] { pump.served }
+  public var served: [String] { pump.texts }
 
   /// Serves until the file descriptor `stop` is readable, then answers what is under way with ECANCELED and closes its
   /// sessions. One thread at a time.

@@ -55,8 +55,13 @@ public struct ServiceConfiguration: Sendable {
     return opened
   }
 
+  /// The device behind an export, and what its class makes of it. Here a class gets its place.
+  func open(_ export: Export) throws(ServiceError) -> any Peripheral {
+    UART(name: export.name, maximumBaud: export.maximumBaud, driver: try openUART(export))
+  }
+
   /// The device behind an export of class uart.
-  func openUART(_ export: Export) throws(ServiceError) -> UARTDriver {
+  private func openUART(_ export: Export) throws(ServiceError) -> UARTDriver {
     let binding = bindings.path(for: export.name)
     if let binding, sameText(binding, "null") { return .null(NullUART()) }
     if binding.map({ sameText($0, "pty") }) ?? (simulate || isExample) {

@@ -48,10 +48,8 @@ extension Partition {
         "\(node.path) grants nothing: it needs a child with a reg for each \(peripheralClass == .i2c ? "address" : "chip select")"
       )
     }
-    guard peripheralClass.isServed else { return }
-    for name in ["priority", "max-ops-per-second", "max-bytes-per-second", "on-client-loss"]
-    where node.property(name) != nil && !(sameText(name, "on-client-loss") && export.onClientLoss == .hold) {
-      notes.append("\(node.path): this version does not act on \(name)")
+    if peripheralClass.isServed, export.onClientLoss != .hold {
+      notes.append("\(node.path): this version does not act on on-client-loss")
     }
   }
 

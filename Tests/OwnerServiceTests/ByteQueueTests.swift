@@ -29,11 +29,14 @@ struct ByteQueueTests {
         expect(got >= 0)
       case 3...5:
         let most = Int.random(in: 0...40, using: &generator)
-        var bytes: [UInt8] = [99]
-        let count = queue.lend(most, to: &bytes)
-        expect(count == min(most, model.count) && bytes == [99] + model.prefix(count))
+        var bytes = [UInt8](repeating: 99, count: 50)
+        var span = bytes.mutableSpan
+        var raw = span.mutableBytes
+        let count = queue.lend(most, to: &raw, at: 10)
+        let out = Array(bytes[10..<10 + count])
+        expect(count == min(most, model.count) && out == Array(model.prefix(count)))
         model.removeFirst(count)
-        if count > 0 { lent.append(Array(bytes.dropFirst())) }
+        if count > 0 { lent.append(out) }
       case 6:
         guard !lent.isEmpty else { continue }
         queue.settle(lent.removeFirst().count)

@@ -49,7 +49,9 @@ struct DeadClientTests {
     dead.connect()
     #expect(try dead.send(write(5), Array("DEAD!".utf8)))
     // It never beats again.
-    while !owner.reported.contains(where: { $0.hasPrefix("guest2 showed no heartbeat on channel 3") }) { usleep(10_000) }
+    while !owner.reported.contains(where: { $0.hasPrefix("guest2, channel 3: it showed no heartbeat for 2 s") }) {
+      usleep(10_000)
+    }
     var wire = received(line)
     try uart.write(Array("alive".utf8), via: &agent)
     wire += received(line)

@@ -59,7 +59,7 @@ struct HostileClientTests {
     end.connect()
     #expect(
       owner.reported.contains {
-        $0.contains("guest2 broke the protocol on channel 3, which is closed: a frame could not be parsed")
+        $0.contains("guest2, channel 3: it broke the protocol, and its session is closed: a frame could not be parsed")
       })
   }
 

@@ -11,6 +11,9 @@ import Testing
 @testable import GuestAgent
 @testable import OwnerService
 
+/// The borrower's; the owner's has the same name in its own room.
+typealias UART = GuestAgent.UART
+
 /// An owner that serves in a thread of this process, over files that only this test knows.
 final class TestOwner: @unchecked Sendable {
   private(set) var paths: [String: String] = [:]

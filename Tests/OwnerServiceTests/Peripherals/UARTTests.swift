@@ -240,6 +240,32 @@ struct UARTServerTests {
     return nil
   }
 
+  @Test("A guest gets no more than its rate: what exceeds it waits, and is done; without a rate nothing waits")
+  func rates() throws {
+    let owner = try TestOwner(guests: ["guest2", "guest3"]) {
+      $0.exports[0].grant.clients = ["guest2", "guest3"]
+      $0.exports[0].grant.maximumBytesPerSecond = 2000
+    }
+    var agent = try owner.agent()
+    var uart = try UART("uart2", via: &agent)
+    let start = monotonicNanoseconds()
+    for _ in 0..<6 { try uart.write([UInt8](repeating: 1, count: 1000), drain: false, timeout: 60_000, via: &agent) }
+    // A second's worth at once, then 4000 bytes at 2000 in a second.
+    #expect(monotonicNanoseconds() - start >= 1_900_000_000)
+    // Another guest has a rate of its own.
+    var other = try owner.agent("guest3")
+    var line = try UART("uart2", via: &other)
+    #expect(try line.writeOnce([1, 2, 3].span.bytes, drain: false, timeout: 0, via: &other).status == .ok)
+    try line.write([UInt8](repeating: 1, count: 2000), drain: false, timeout: 60_000, via: &other)
+    // Who doesn't wait is refused what its rate doesn't allow now.
+    var statuses: [Status] = []
+    for _ in 0..<4 {
+      statuses.append(
+        try line.writeOnce([UInt8](repeating: 1, count: 1500).span.bytes, drain: false, timeout: 0, via: &other).status)
+    }
+    #expect(statuses.contains(.timedOut))
+  }
+
   @Test("Spec 5 §4: a simulated line keeps every setting that it is given")
   func simulatedSettings() throws {
     let port = try SerialPort(simulated: ())
