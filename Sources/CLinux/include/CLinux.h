@@ -93,13 +93,6 @@ static inline int lx_wait(pid_t process) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-// ---- The heap of a guest's program: see heap.c ------------------------------------------------------------------------
-
-/// `size` bytes at a multiple of `alignment`, a power of two. Null and ENOMEM when there are none. Any thread.
-void *_Nullable lx_heap_take(size_t alignment, size_t size);
-/// Takes back what `lx_heap_take` gave, once; or null.
-void lx_heap_give(void *_Nullable memory);
-
 // ---- Processor -------------------------------------------------------------------------------------------------------
 
 /// Tells the processor that this is a spin loop. One instruction.
