@@ -18,7 +18,7 @@ extension Records {
       } catch {
         throw error == .fileTooBig ? .tooLarge : .unreadable(error)
       }
-      names.heapSort { $0.lexicographicallyPrecedes($1) }
+      names.sort { $0.lexicographicallyPrecedes($1) }
       entries += names.count
       guard entries <= Self.maximumEntries else { throw .tooLarge }
       nodes[Int(node)].firstProperty = Int32(properties.count)

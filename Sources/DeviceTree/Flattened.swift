@@ -242,7 +242,7 @@ private struct StructureReader {
       let order = compare(span, names[place(a)], names[place(b)])
       return order < 0 || order == 0 && a < b
     }
-    keys.heapSort(by: isBefore)
+    keys.sort(by: isBefore)
     var index = 1
     while index < keys.count {
       if keys[index] >> 32 == keys[index - 1] >> 32, same(span, names[place(keys[index])], names[place(keys[index - 1])]) {

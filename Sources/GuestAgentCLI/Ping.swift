@@ -66,7 +66,7 @@ func ping(_ arguments: inout Arguments) throws(Failure) {
 private func printSummary(_ times: inout [UInt64], _ link: Link, size: Int, json: Bool) {
   var measures: [(name: String, time: UInt64)] = []
   if !times.isEmpty {
-    times.heapSort(by: <)
+    times.sort()
     func percentile(_ percent: Int) -> UInt64 { times[min(times.count - 1, times.count * percent / 100)] }
     measures = [
       ("min", percentile(0)), ("mean", times.reduce(0, &+) / UInt64(times.count)), ("p50", percentile(50)),

@@ -112,48 +112,6 @@ func parts(of bytes: [UInt8], separatedBy separator: UInt8) -> [[UInt8]] {
   return parts
 }
 
-extension Array {
-  /// Sorts in place; what compares equal ends in any order. The library's own sort takes four times the code in a guest's
-  /// program, for each type anew.
-  ///
-  /// - Complexity: O(n log n), no allocation.
-  @inlinable
-  public mutating func heapSort(by precedes: (Element, Element) -> Bool) {
-    unsafe withUnsafeMutableBufferPointer { elements in
-      // SAFETY: places below the count.
-      heapSortPlaces(elements.count, { unsafe precedes(elements[$0], elements[$1]) }, { unsafe elements.swapAt($0, $1) })
-    }
-  }
-}
-
-/// Sorts what lies at `0..<count`, whatever that is.
-@usableFromInline @inline(never)
-func heapSortPlaces(_ count: Int, _ precedes: (Int, Int) -> Bool, _ swap: (Int, Int) -> Void) {
-  /// Moves an element down to where both that are below it in the heap of `end` elements come before it.
-  func sink(_ place: Int, _ end: Int) {
-    var place = place
-    while true {
-      var below = 2 * place + 1
-      if below >= end { return }
-      if below + 1 < end, precedes(below, below + 1) { below += 1 }
-      if !precedes(place, below) { return }
-      swap(place, below)
-      place = below
-    }
-  }
-  var rest = count / 2
-  while rest > 0 {
-    rest -= 1
-    sink(rest, count)
-  }
-  var end = count
-  while end > 1 {
-    end -= 1
-    swap(0, end)
-    sink(0, end)
-  }
-}
-
 /// What a digit of a hexadecimal number counts.
 public func hexadecimalDigit(_ byte: UInt8) -> UInt8? {
   switch byte {

@@ -39,7 +39,7 @@ extension Mapping {
       found.processes.append(process)
       found.channels += held
     }
-    found.processes.heapSort(by: <)
+    found.processes.sort()
     return found
   }
 }
