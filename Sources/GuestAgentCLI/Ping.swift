@@ -84,6 +84,6 @@ private func printSummary(_ times: inout [UInt64], _ link: Link, size: Int, json
   } else {
     emit("--- \(link.peerName): \(times.count) answered ---")
     if measures.isEmpty { return }
-    emit("round trip \(measures.map { $0.name }.joined(by: "/")) = \(measures.map { durationText($0.time) }.joined(by: "/"))")
+    emit("round trip \(measures.map { $0.name }.joined(separator: "/")) = \(measures.map { durationText($0.time) }.joined(separator: "/"))")
   }
 }

@@ -9,7 +9,7 @@ public struct JSONObject: Sendable {
   public mutating func add(_ name: String, _ number: Int) { members.append("\"\(name)\":\(number)") }
   public mutating func add(_ name: String, _ flag: Bool) { members.append("\"\(name)\":\(flag ? "true" : "false")") }
 
-  public var text: String { "{\(members.joined(by: ","))}" }
+  public var text: String { "{\(members.joined(separator: ","))}" }
 }
 
 private func quoted(_ text: String) -> String {

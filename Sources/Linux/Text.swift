@@ -122,28 +122,15 @@ public func hexadecimalDigit(_ byte: UInt8) -> UInt8? {
   }
 }
 
-extension [String] {
-  /// One text of all, with `separator` between them. The library's `joined` is twice as large in a guest's program.
-  @inline(never)
-  public func joined(by separator: String) -> String {
-    var text = ""
-    for index in indices {
-      if index > 0 { text += separator }
-      text += self[index]
-    }
-    return text
-  }
-}
-
 /// "uart1, uart2 and uart3", or "none".
 public func listed(_ names: [String]) -> String {
   guard let last = names.last else { return "none" }
   if names.count == 1 { return last }
-  return "\(Array(names.dropLast()).joined(by: ", ")) and \(last)"
+  return "\(Array(names.dropLast()).joined(separator: ", ")) and \(last)"
 }
 
 /// "0x8f000000"
-public func hexadecimal(_ number: some BinaryInteger) -> String { "0x\(digits(UInt64(truncatingIfNeeded: number), base: 16))" }
+public func hexadecimal(_ number: some BinaryInteger) -> String { "0x\(String(UInt64(truncatingIfNeeded: number), radix: 16))" }
 
 /// Two digits for each byte: "48656c6c6f".
 public func hexadecimal(_ bytes: [UInt8]) -> String {
@@ -152,20 +139,6 @@ public func hexadecimal(_ bytes: [UInt8]) -> String {
     for digit in [byte >> 4, byte & 15] { text.append(digit < 10 ? 0x30 + digit : 0x57 + digit) }
   }
   return String(decoding: text, as: UTF8.self)
-}
-
-/// The library's own is three times as large in a guest's program.
-func digits(_ number: UInt64, base: UInt64) -> String {
-  var digits = [UInt8](repeating: 0, count: 20)
-  var first = digits.count
-  var rest = number
-  repeat {
-    first -= 1
-    let digit = UInt8(truncatingIfNeeded: rest % base)
-    digits[first] = digit < 10 ? 0x30 + digit : 0x57 + digit
-    rest /= base
-  } while rest > 0
-  return String(decoding: digits[first...], as: UTF8.self)
 }
 
 /// A line for each row, with columns as wide as their widest cell and two spaces between them.
@@ -182,7 +155,7 @@ public func tableLines(_ rows: [[String]]) -> [String] {
   for row in rows {
     var cells: [String] = []
     for cell in row { cells.append(cells.count == row.count - 1 ? cell : cell.padded(to: widths[cells.count] + 2)) }
-    lines.append(cells.joined(by: ""))
+    lines.append(cells.joined())
   }
   return lines
 }
