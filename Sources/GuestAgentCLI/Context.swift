@@ -85,7 +85,7 @@ final class Context {
     do throws(AgentError) {
       return try Agent(link, configuration(link))
     } catch {
-      throw Failure(error, link.name, link, guest: partition.guestName)
+      throw Failure(error, about: Subject(name: link.name, link: link, guest: partition.guestName))
     }
   }
 
@@ -96,8 +96,11 @@ final class Context {
       "link \(agent.link.name): \(difference); requests can be slow until both device trees agree")
   }
 
-  func failure(_ error: AgentError, _ subject: String, _ link: Link, isRead: Bool = false) -> Failure {
-    let failure = Failure(error, subject, link, guest: partition.guestName, isRead: isRead)
+  /// - Parameters:
+  ///   - name: What was asked for: the peripheral's name, or the link's.
+  ///   - isRead: It was a read, of which `error.done` bytes came.
+  func failure(_ error: AgentError, about name: String, on link: Link, isRead: Bool = false) -> Failure {
+    let failure = Failure(error, about: Subject(name: name, link: link, guest: partition.guestName), isRead: isRead)
     guard case .noOwner = error.reason else { return failure }
     var sentence = failure.sentence
     // The example's region is a file of one user's.

@@ -5,6 +5,22 @@ import Partition
 import RingBuffer
 import SharedMemory
 
+/// What a request was about, for the sentence about its failure.
+struct Subject {
+  /// What was asked for: "uart2", or the link's name where the link itself was.
+  let name: String
+  /// The link that leads to it.
+  let link: Link
+  /// This guest's name.
+  let guest: String
+
+  /// The guest at the link's other end.
+  var owner: String { link.peerName }
+
+  /// Whether the link itself was asked for, and nothing behind it.
+  var isLink: Bool { sameText(name, link.name) }
+}
+
 extension Failure {
   /// The same facts in other words.
   func with(sentence: String, _ exitCode: ExitCode) -> Failure {
@@ -13,22 +29,12 @@ extension Failure {
     return other
   }
 
-  /// - Parameters:
-  ///   - subject: What was asked for: "uart2", or the link's name.
-  ///   - isRead: It was a read, of which `error.done` bytes came.
-  init(_ error: AgentError, _ subject: String, _ link: Link, guest: String, isRead: Bool = false) {
-    let owner = link.peerName
-    let wasExecuted =
-      switch error.executed {
-      case _ where isRead: "\(error.done) bytes were read before"
-      case .no: "it was not executed"
-      case .maybe where error.done > 0: "\(error.done) bytes were executed for certain, and \(error.atMost) at most"
-      case .maybe where error.atMost > 0: "whether it was executed is unknown: \(error.atMost) bytes at most"
-      case .maybe: "whether it was executed is unknown"
-      case .yes where error.done > 0: "\(error.done) bytes were executed, no more"
-      case .yes: "it was executed"
-      }
-    let owned = sameText(subject, link.name) ? "link \(link.name)" : "\(subject) is owned by \(owner), which"
+  /// - Parameter isRead: It was a read, of which `error.done` bytes came.
+  init(_ error: AgentError, about subject: Subject, isRead: Bool = false) {
+    let name = subject.name
+    let link = subject.link
+    let owner = subject.owner
+    let wasExecuted = executionText(error, isRead: isRead)
     switch error.reason {
     case .memory(let memory):
       let code: ExitCode
@@ -53,21 +59,20 @@ extension Failure {
         "link \(link.name): all \(count) channels are in use by \(who) of this guest; end one, or raise channels in both device trees",
         .tempFail)
     case .noOwner(let silent):
-      let who =
-        sameText(subject, link.name) ? "\(owner) does not answer on \(owned)" : "\(owned) does not answer on link \(link.name)"
+      let who = subject.isLink ? owner : "\(name) is owned by \(owner), which"
       let pulse = silent < 1_000_000 ? "" : " (no heartbeat for \(durationText(silent)))"
-      self.init("\(who)\(pulse); is brokerd running there?", .unavailable)
+      self.init("\(who) does not answer on link \(link.name)\(pulse); is brokerd running there?", .unavailable)
     case .ownerSilent(let silent):
       self.init(
-        "\(subject): \(owner) fell silent in the middle (no heartbeat for \(durationText(silent))); \(wasExecuted). Is brokerd still running there?",
+        "\(name): \(owner) fell silent in the middle (no heartbeat for \(durationText(silent))); \(wasExecuted). Is brokerd still running there?",
         .unavailable)
     case .connectionReset:
-      self.init("\(subject): brokerd on \(owner) ended or restarted in the middle; \(wasExecuted)", .unavailable)
+      self.init("\(name): brokerd on \(owner) ended or restarted in the middle; \(wasExecuted)", .unavailable)
     case .noAnswer(let after):
-      self.init("\(subject): \(owner) lives but did not answer within \(durationText(after)); \(wasExecuted)", .tempFail)
+      self.init("\(name): \(owner) lives but did not answer within \(durationText(after)); \(wasExecuted)", .tempFail)
     case .protocolError(.silent):
       self.init(
-        "\(subject): \(owner) gave this program up, which had been stopped for some seconds; \(wasExecuted)", .tempFail)
+        "\(name): \(owner) gave this program up, which had been stopped for some seconds; \(wasExecuted)", .tempFail)
     case .implausible(let what):
       self.init("link \(link.name): \(owner) answers what can't be: \(what); \(wasExecuted)", .proto)
     case .protocolError(.badMemory):
@@ -75,36 +80,52 @@ extension Failure {
     case .protocolError(let reason):
       self.init(
         "link \(link.name): the protocol was broken (\(reason.text)); \(wasExecuted). Are both sides the same version?", .proto)
-    case .refused(let status): self.init(status, error, subject, owner, guest, wasExecuted)
-    case .tooLong(let maximum): self.init("\(subject): more than \(maximum) bytes in one message", .usage)
-    case .system(.interrupted): self.init("\(subject): interrupted; \(wasExecuted)", .ofSignal)
+    case .refused(let status): self.init(status, about: subject, wasExecuted: wasExecuted)
+    case .tooLong(let maximum): self.init("\(name): more than \(maximum) bytes in one message", .usage)
+    case .system(.interrupted): self.init("\(name): interrupted; \(wasExecuted)", .ofSignal)
     case .system(let errno): self.init("link \(link.name): cannot lock a channel of its region: \(errno.text)", .osError)
     }
   }
 
-  private init(
-    _ status: Status, _ error: AgentError, _ subject: String, _ owner: String, _ guest: String, _ wasExecuted: String
-  ) {
+  /// - Parameters:
+  ///   - status: What the owner answered.
+  ///   - wasExecuted: How much of the request was carried out, as `executionText` says it.
+  private init(_ status: Status, about subject: Subject, wasExecuted: String) {
+    let name = subject.name
+    let owner = subject.owner
     switch status {
     case .access:
       self.init(
-        "\(subject): \(owner) has not granted this to \(guest); its export's clients and access say what it grants (see 'guestagent list')",
+        "\(name): \(owner) has not granted this to \(subject.guest); its export's clients and access say what it grants (see 'guestagent list')",
         .noPermission)
     case .noDevice:
       self.init(
-        "\(subject): \(owner) exports no such peripheral; does its device tree, and the name or remote-name here?", .noHost)
+        "\(name): \(owner) exports no such peripheral; does its device tree, and the name or remote-name here?", .noHost)
     case .deviceGone:
-      self.init("\(subject): its device on \(owner) is gone or can't be opened; \(wasExecuted)", .ioError)
+      self.init("\(name): its device on \(owner) is gone or can't be opened; \(wasExecuted)", .ioError)
     case .timedOut:
       self.init(
-        "\(subject): nothing moved before the deadline; \(wasExecuted). Is its flow control or far end blocked?", .tempFail)
-    case .busy: self.init("\(subject): the device is in use on \(owner); \(wasExecuted)", .tempFail)
+        "\(name): nothing moved before the deadline; \(wasExecuted). Is its flow control or far end blocked?", .tempFail)
+    case .busy: self.init("\(name): the device is in use on \(owner); \(wasExecuted)", .tempFail)
     case .canceled:
-      self.init("\(subject): \(owner) cancelled it, because brokerd ends or the line was flushed; \(wasExecuted)", .tempFail)
-    case .invalid: self.init("\(subject): the device on \(owner) can't do that; \(wasExecuted)", .dataError)
+      self.init("\(name): \(owner) cancelled it, because brokerd ends or the line was flushed; \(wasExecuted)", .tempFail)
+    case .invalid: self.init("\(name): the device on \(owner) can't do that; \(wasExecuted)", .dataError)
     case .notSupported:
-      self.init("\(subject): brokerd on \(owner) doesn't know this operation; \(wasExecuted). Is it an older version?", .proto)
-    default: self.init("\(subject): the device on \(owner) failed (\(status.name)); \(wasExecuted)", .ioError)
+      self.init("\(name): brokerd on \(owner) doesn't know this operation; \(wasExecuted). Is it an older version?", .proto)
+    default: self.init("\(name): the device on \(owner) failed (\(status.name)); \(wasExecuted)", .ioError)
     }
+  }
+}
+
+/// How much of a request that failed was carried out.
+private func executionText(_ error: AgentError, isRead: Bool) -> String {
+  switch error.executed {
+  case _ where isRead: "\(error.done) bytes were read before"
+  case .no: "it was not executed"
+  case .maybe where error.done > 0: "\(error.done) bytes were executed for certain, and \(error.atMost) at most"
+  case .maybe where error.atMost > 0: "whether it was executed is unknown: \(error.atMost) bytes at most"
+  case .maybe: "whether it was executed is unknown"
+  case .yes where error.done > 0: "\(error.done) bytes were executed, no more"
+  case .yes: "it was executed"
   }
 }

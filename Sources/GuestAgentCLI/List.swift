@@ -44,7 +44,7 @@ private func look(at link: Link, _ imports: [Import], _ context: Context) -> (st
     for peripheral in imports { accesses.append(try access(to: peripheral, via: &agent)) }
     return ("up", accesses, nil)
   } catch {
-    let failure = context.failure(error, link.name, link)
+    let failure = context.failure(error, about: link.name, on: link)
     switch error.reason {
     case .noOwner: return ("no owner", unknown, nil)
     case .channelsBusy: return (Agent.isOwnerUp(link, context.configuration(link)) ? "busy" : "no owner", unknown, failure)

@@ -54,7 +54,7 @@ func ping(_ arguments: inout Arguments) throws(Failure) {
       if wasInterrupted { throw AgentError(.system(.interrupted), executed: .no) }
     }
   } catch {
-    guard case .system(.interrupted) = error.reason else { throw context.failure(error, link.name, link) }
+    guard case .system(.interrupted) = error.reason else { throw context.failure(error, about: link.name, on: link) }
     interruption = Failure("link \(link.name): interrupted; \(times.count) of \(count) were answered", .ofSignal)
   }
   printSummary(&times, link, size: size, json: context.json)
@@ -84,6 +84,8 @@ private func printSummary(_ times: inout [UInt64], _ link: Link, size: Int, json
   } else {
     emit("--- \(link.peerName): \(times.count) answered ---")
     if measures.isEmpty { return }
-    emit("round trip \(measures.map { $0.name }.joined(separator: "/")) = \(measures.map { durationText($0.time) }.joined(separator: "/"))")
+    emit(
+      "round trip \(measures.map { $0.name }.joined(separator: "/")) = \(measures.map { durationText($0.time) }.joined(separator: "/"))"
+    )
   }
 }

@@ -34,13 +34,13 @@ private final class Connection {
     do throws(AgentError) {
       uart = try UART(peripheral.remoteName, via: &agent)
     } catch {
-      throw context.failure(error, name, link)
+      throw context.failure(error, about: name, on: link)
     }
     context.noteDoorbell(agent)
   }
 
   func failure(_ error: AgentError, isRead: Bool = false) -> Failure {
-    var failure = context.failure(error, name, link, isRead: isRead)
+    var failure = context.failure(error, about: name, on: link, isRead: isRead)
     failure.facts = object()
     failure.facts.add("bytes", error.done)
     failure.facts.add("executed", error.executed.name)
