@@ -36,7 +36,8 @@ let package = Package(
   targets: [
     .target(name: "CLinux", exclude: ["README.md"]),
     module("RingBuffer", uses: ["CLinux"], settings: [.enableExperimentalFeature("Lifetimes")]),
-    module("Linux", uses: ["CLinux"]),
+    module("Text"),
+    module("Linux", uses: ["CLinux", "Text"]),
     module("DeviceTree", uses: ["Linux"]),
     module("Partition", uses: ["DeviceTree", "Linux"]),
     module("SharedMemory", uses: ["CLinux", "DeviceTree", "Linux", "Partition", "RingBuffer"]),
@@ -75,6 +76,7 @@ let package = Package(
       swiftSettings: hostRules + [.enableExperimentalFeature("Lifetimes")]),
     tests(of: "RingBuffer", uses: ["RingBuffer"]),
     tests(of: "ScheduledRingBuffer", uses: ["ScheduledRingBuffer"]),
+    tests(of: "Text", uses: ["Text"]),
     tests(of: "Linux", uses: ["CLinux", "Linux"]),
     tests(of: "DeviceTree", uses: ["DeviceTree", "Linux"]),
     tests(of: "Partition", uses: ["DeviceTree", "Linux", "Partition"]),

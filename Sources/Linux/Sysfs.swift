@@ -26,18 +26,6 @@ public func findDevice(ofNode node: String, class name: String, sysfs: String) -
   return first
 }
 
-/// A number as sysfs shows most: "0x0000000000100000"; nil when it is none or too large.
-public func parseHexadecimal(_ text: String) -> UInt64? {
-  let digits = Array(text.utf8).dropFirst(2)
-  guard text.hasBytePrefix("0x"), !digits.isEmpty else { return nil }
-  var value: UInt64 = 0
-  for digit in digits {
-    guard let digit = hexadecimalDigit(digit), value >> 60 == 0 else { return nil }
-    value = value << 4 | UInt64(digit)
-  }
-  return value
-}
-
 /// What a file of sysfs says, without the end of its line; nil when it isn't there.
 public func readAttribute(_ path: String) -> String? {
   guard let bytes = try? readFile(path, limit: 4096) else { return nil }

@@ -20,14 +20,6 @@ struct SysfsTests {
     #expect(findDevice(ofNode: "/soc/serial@2000", class: "tty", sysfs: "/nonexistent") == nil)
   }
 
-  @Test(
-    "Numbers are hexadecimal",
-    arguments: [
-      ("0x0", 0), ("0x0000000000100000", 0x10_0000), ("0xffffffffffffffff", UInt64.max), ("0xAf", 0xaf), ("", nil), ("0x", nil),
-      ("12", nil), ("0x1ffffffffffffffff", nil), ("0xg", nil),
-    ] as [(String, UInt64?)])
-  func numbers(text: String, value: UInt64?) { #expect(parseHexadecimal(text) == value) }
-
   @Test("An attribute is its first line")
   func attributes() throws {
     let sysfs = try FakeSysfs()

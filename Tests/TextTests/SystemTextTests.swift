@@ -1,7 +1,6 @@
-import Testing
 import TestSupport
-
-@testable import Linux
+import Testing
+import Text
 
 @Suite("System text: bytes that need not be UTF-8")
 struct SystemTextTests {
@@ -44,10 +43,4 @@ struct SystemTextTests {
     }
   }
 
-  @Test("JSON is UTF-8 all the same: the scalar that stands for a byte is escaped")
-  func json() {
-    var object = JSONObject()
-    object.add("path", String(systemBytes: [0x2f, 0xe9, 0xff]))
-    #expect(object.text == #"{"path":"/\udbff\udfe9\udbff\udfff"}"#)
-  }
 }
