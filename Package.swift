@@ -40,29 +40,33 @@ let package = Package(
     module("Linux", uses: ["CLinux", "Text"]),
     module("DeviceTree", uses: ["Linux"]),
     module("Partition", uses: ["DeviceTree", "Linux"]),
+    module("Program", uses: ["CLinux", "Linux", "Partition", "Text"]),
     module("SharedMemory", uses: ["CLinux", "DeviceTree", "Linux", "Partition", "RingBuffer"]),
     module("BrokerProtocol", uses: ["Linux"]),
     module("GuestAgent", uses: ["BrokerProtocol", "Linux", "Partition", "RingBuffer", "SharedMemory"]),
     module("OwnerService", uses: ["BrokerProtocol", "CLinux", "Linux", "Partition", "RingBuffer", "SharedMemory"]),
     program(
-      "GuestAgentCLI", uses: ["BrokerProtocol", "GuestAgent", "Linux", "Partition", "RingBuffer", "SharedMemory"]),
+      "GuestAgentCLI", uses: ["BrokerProtocol", "GuestAgent", "Linux", "Partition", "Program", "RingBuffer", "SharedMemory"]),
     program(
-      "brokerd", uses: ["BrokerProtocol", "CLinux", "Linux", "OwnerService", "Partition", "RingBuffer", "SharedMemory"]),
-    program("dt-partition", uses: ["DeviceTree", "Linux", "Partition"]),
+      "brokerd",
+      uses: ["BrokerProtocol", "CLinux", "Linux", "OwnerService", "Partition", "Program", "RingBuffer", "SharedMemory"]),
+    program("dt-partition", uses: ["DeviceTree", "Linux", "Partition", "Program"]),
     // What Tests/Guests runs inside its guests, built as the programs are.
     .executableTarget(
-      name: "guestprobe", dependencies: ["BrokerProtocol", "GuestAgent", "Linux", "Partition", "RingBuffer", "SharedMemory"],
+      name: "guestprobe",
+      dependencies: ["BrokerProtocol", "GuestAgent", "Linux", "Partition", "Program", "RingBuffer", "SharedMemory"],
       path: "Tests/Guests/Probe", cSettings: view, swiftSettings: rules),
     // Reads and writes trees for Tests/DeviceTrees/check.
     .executableTarget(
-      name: "rewrite-trees", dependencies: ["DeviceTree", "Linux"], path: "Tests/DeviceTrees/Rewrite", cSettings: view,
+      name: "rewrite-trees", dependencies: ["DeviceTree", "Linux", "Program"], path: "Tests/DeviceTrees/Rewrite",
+      cSettings: view,
       swiftSettings: hostRules),
     // What `swift run Benchmarks` builds for debugging: it has `measure` built for release and becomes it.
     .executableTarget(name: "Benchmarks", path: "Benchmarks/Launcher", swiftSettings: hostRules),
     .executableTarget(
       name: "measure",
       dependencies: [
-        "BrokerProtocol", "CLinux", "DeviceTree", "GuestAgent", "Linux", "OwnerService", "Partition", "RingBuffer",
+        "BrokerProtocol", "CLinux", "DeviceTree", "GuestAgent", "Linux", "OwnerService", "Partition", "Program", "RingBuffer",
         "SharedMemory",
       ],
       path: "Benchmarks", exclude: ["Launcher", "README.md", "count-instructions"], cSettings: view, swiftSettings: hostRules),
@@ -78,8 +82,9 @@ let package = Package(
     tests(of: "ScheduledRingBuffer", uses: ["ScheduledRingBuffer"]),
     tests(of: "Text", uses: ["Text"]),
     tests(of: "Linux", uses: ["CLinux", "Linux"]),
+    tests(of: "Program", uses: ["CLinux", "Linux", "Program", "Text"]),
     tests(of: "DeviceTree", uses: ["DeviceTree", "Linux"]),
-    tests(of: "Partition", uses: ["DeviceTree", "Linux", "Partition"]),
+    tests(of: "Partition", uses: ["DeviceTree", "Linux", "Partition", "Program"]),
     tests(
       of: "SharedMemory", uses: ["CLinux", "DeviceTree", "Linux", "Partition", "RingBuffer", "SharedMemory"]),
     tests(of: "BrokerProtocol", uses: ["BrokerProtocol"]),

@@ -2,6 +2,7 @@ import CLinux
 import DeviceTree
 import Glibc
 import Linux
+import Program
 import Partition
 
 /// Measures how long it takes to read the largest device tree there is, next to libfdt walking over its nodes and properties.

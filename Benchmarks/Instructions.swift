@@ -4,6 +4,7 @@ import GuestAgent
 import Linux
 import OwnerService
 import Partition
+import Program
 import RingBuffer
 import SharedMemory
 

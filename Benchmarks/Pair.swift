@@ -2,6 +2,7 @@ import BrokerProtocol
 import CLinux
 import GuestAgent
 import Linux
+import Program
 import OwnerService
 import Partition
 import RingBuffer

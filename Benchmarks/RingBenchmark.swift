@@ -1,5 +1,6 @@
 import CLinux
 import Linux
+import Program
 import RingBuffer
 import SharedMemory
 

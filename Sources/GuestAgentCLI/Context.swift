@@ -1,5 +1,6 @@
 import GuestAgent
 import Linux
+import Program
 import Partition
 
 /// The options that every command has.

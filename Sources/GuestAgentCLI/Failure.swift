@@ -1,6 +1,7 @@
 import BrokerProtocol
 import GuestAgent
 import Linux
+import Program
 import Partition
 import RingBuffer
 import SharedMemory

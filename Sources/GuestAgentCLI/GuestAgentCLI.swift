@@ -1,5 +1,6 @@
 import BrokerProtocol
 import Linux
+import Program
 import RingBuffer
 
 @main

@@ -1,6 +1,7 @@
 import BrokerProtocol
 import GuestAgent
 import Linux
+import Program
 import Partition
 
 /// `guestagent uart write|read|config|flush`

@@ -14,9 +14,6 @@ public func processArguments() -> [String] {
   }
 }
 
-/// The version of these programs.
-public var releaseVersion: String { "0.1.0" }
-
 /// Runs another program, found in `PATH`, to its end. It has this process's standard error.
 ///
 /// - Parameters:

@@ -49,15 +49,6 @@ public indirect enum LoadError: Error, Sendable {
       "there is no guestbroker node in /proc/device-tree, so that there is nothing to serve; mend this machine's device tree, pass one with -t, or --example for the simulated example"
     }
   }
-
-  public var exitCode: ExitCode {
-    switch self {
-    case .tree(_, .unreadable(let errno)): errno.isPermission ? .noPermission : .noInput
-    case .tree: .dataError
-    case .notAFile: .noInput
-    case .partition, .unknownGuest, .noGuestNode: .config
-    }
-  }
 }
 
 /// A guest's tree of the built-in example.

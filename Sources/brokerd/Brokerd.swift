@@ -1,5 +1,6 @@
 import CLinux
 import Linux
+import Program
 import OwnerService
 import Partition
 import SharedMemory

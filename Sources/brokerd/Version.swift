@@ -1,5 +1,6 @@
 import BrokerProtocol
 import Linux
+import Program
 import RingBuffer
 
 var versionText: String { "brokerd \(releaseVersion) (protocol \(protocolVersion), layout \(LinkLayout.version))" }

@@ -1,4 +1,5 @@
 import Linux
+import Program
 import Partition
 
 /// `dt-partition check`: what is wrong with trees, alone and together.

@@ -1,4 +1,5 @@
 import Linux
+import Program
 
 @main
 struct DTPartition {

@@ -1,5 +1,6 @@
 import DeviceTree
 import Linux
+import Program
 import Partition
 
 /// `dt-partition show`: who owns, lends and reaches what.

@@ -1,5 +1,6 @@
 import DeviceTree
 import Linux
+import Program
 import Partition
 
 /// `dt-partition split`: each guest's tree, out of the whole board's.

@@ -1,5 +1,6 @@
 import DeviceTree
 import Linux
+import Program
 
 /// A device tree that the command line names.
 struct TreeArgument {

@@ -1,6 +1,7 @@
 import DeviceTree
 import Foundation
 import Linux
+import Program
 import TestSupport
 import Testing
 

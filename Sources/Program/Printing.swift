@@ -1,3 +1,6 @@
+import Linux
+import Text
+
 /// Prints a line on stdout, whole or not at all as far as the kernel allows.
 public func printLine(_ text: String) { writeLine(text, to: 1) }
 

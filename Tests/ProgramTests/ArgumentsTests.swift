@@ -1,6 +1,6 @@
+import Program
 import Testing
-
-@testable import Linux
+import Text
 
 @Suite("Command lines")
 struct ArgumentsTests {

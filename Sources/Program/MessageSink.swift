@@ -1,4 +1,6 @@
 import CLinux
+import Linux
+import Text
 
 /// The messages of a program that must never wait for whoever reads them: a terminal may have been stopped (Ctrl-S), a pipe be full.
 ///

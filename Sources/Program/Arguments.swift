@@ -1,3 +1,6 @@
+import Linux
+import Text
+
 /// A command line, taken apart: each option is asked for by name and removed, what is left are operands. What makes no sense ends the
 /// program.
 ///

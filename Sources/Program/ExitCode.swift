@@ -40,16 +40,3 @@ public enum ExitCode: Int32, Sendable {
   /// What the signal that made `wasInterrupted` true means.
   public static var ofSignal: ExitCode { ExitCode(rawValue: 128 + lx_caught_signal()) ?? .interrupted }
 }
-
-/// Why a program ends: one sentence that names the thing and the remedy.
-public struct Failure: Error {
-  public let sentence: String
-  public let exitCode: ExitCode
-  /// What --json says besides the sentence.
-  public var facts = JSONObject()
-
-  public init(_ sentence: String, _ exitCode: ExitCode) {
-    self.sentence = sentence
-    self.exitCode = exitCode
-  }
-}

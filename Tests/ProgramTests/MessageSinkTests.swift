@@ -1,6 +1,7 @@
 import CLinux
 import Foundation
 import Linux
+import Program
 import Testing
 
 @Suite("Messages that nobody has to read")
