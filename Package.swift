@@ -38,27 +38,29 @@ let package = Package(
     module("RingBuffer", uses: ["CLinux"], settings: [.enableExperimentalFeature("Lifetimes")]),
     module("Text"),
     module("Linux", uses: ["CLinux", "Text"]),
-    module("DeviceTree", uses: ["Linux"]),
-    module("Partition", uses: ["DeviceTree", "Linux"]),
+    module("DeviceTree", uses: ["Linux", "Text"]),
+    module("Partition", uses: ["DeviceTree", "Linux", "Text"]),
     module("Program", uses: ["CLinux", "Linux", "Partition", "Text"]),
-    module("SharedMemory", uses: ["CLinux", "DeviceTree", "Linux", "Partition", "RingBuffer"]),
-    module("BrokerProtocol", uses: ["Linux"]),
-    module("GuestAgent", uses: ["BrokerProtocol", "Linux", "Partition", "RingBuffer", "SharedMemory"]),
-    module("OwnerService", uses: ["BrokerProtocol", "CLinux", "Linux", "Partition", "RingBuffer", "SharedMemory"]),
+    module("SharedMemory", uses: ["CLinux", "DeviceTree", "Linux", "Partition", "RingBuffer", "Text"]),
+    module("BrokerProtocol", uses: ["Text"]),
+    module("GuestAgent", uses: ["BrokerProtocol", "Linux", "Partition", "RingBuffer", "SharedMemory", "Text"]),
+    module(
+      "OwnerService", uses: ["BrokerProtocol", "CLinux", "Linux", "Partition", "RingBuffer", "SharedMemory", "Text"]),
     program(
-      "GuestAgentCLI", uses: ["BrokerProtocol", "GuestAgent", "Linux", "Partition", "Program", "RingBuffer", "SharedMemory"]),
+      "GuestAgentCLI",
+      uses: ["BrokerProtocol", "GuestAgent", "Linux", "Partition", "Program", "RingBuffer", "SharedMemory", "Text"]),
     program(
       "brokerd",
-      uses: ["BrokerProtocol", "CLinux", "Linux", "OwnerService", "Partition", "Program", "RingBuffer", "SharedMemory"]),
-    program("dt-partition", uses: ["DeviceTree", "Linux", "Partition", "Program"]),
+      uses: ["BrokerProtocol", "CLinux", "Linux", "OwnerService", "Partition", "Program", "RingBuffer", "SharedMemory", "Text"]),
+    program("dt-partition", uses: ["DeviceTree", "Linux", "Partition", "Program", "Text"]),
     // What Tests/Guests runs inside its guests, built as the programs are.
     .executableTarget(
       name: "guestprobe",
-      dependencies: ["BrokerProtocol", "GuestAgent", "Linux", "Partition", "Program", "RingBuffer", "SharedMemory"],
+      dependencies: ["BrokerProtocol", "GuestAgent", "Linux", "Partition", "Program", "RingBuffer", "SharedMemory", "Text"],
       path: "Tests/Guests/Probe", cSettings: view, swiftSettings: rules),
     // Reads and writes trees for Tests/DeviceTrees/check.
     .executableTarget(
-      name: "rewrite-trees", dependencies: ["DeviceTree", "Linux", "Program"], path: "Tests/DeviceTrees/Rewrite",
+      name: "rewrite-trees", dependencies: ["DeviceTree", "Linux", "Program", "Text"], path: "Tests/DeviceTrees/Rewrite",
       cSettings: view,
       swiftSettings: hostRules),
     // What `swift run Benchmarks` builds for debugging: it has `measure` built for release and becomes it.
@@ -67,7 +69,7 @@ let package = Package(
       name: "measure",
       dependencies: [
         "BrokerProtocol", "CLinux", "DeviceTree", "GuestAgent", "Linux", "OwnerService", "Partition", "Program", "RingBuffer",
-        "SharedMemory",
+        "SharedMemory", "Text",
       ],
       path: "Benchmarks", exclude: ["Launcher", "README.md", "count-instructions"], cSettings: view, swiftSettings: hostRules),
 
@@ -83,8 +85,8 @@ let package = Package(
     tests(of: "Text", uses: ["Text"]),
     tests(of: "Linux", uses: ["CLinux", "Linux"]),
     tests(of: "Program", uses: ["CLinux", "Linux", "Program", "Text"]),
-    tests(of: "DeviceTree", uses: ["DeviceTree", "Linux"]),
-    tests(of: "Partition", uses: ["DeviceTree", "Linux", "Partition", "Program"]),
+    tests(of: "DeviceTree", uses: ["DeviceTree", "Linux", "Text"]),
+    tests(of: "Partition", uses: ["DeviceTree", "Linux", "Partition", "Program", "Text"]),
     tests(
       of: "SharedMemory", uses: ["CLinux", "DeviceTree", "Linux", "Partition", "RingBuffer", "SharedMemory"]),
     tests(of: "BrokerProtocol", uses: ["BrokerProtocol"]),
@@ -93,7 +95,7 @@ let package = Package(
     tests(
       of: "OwnerService",
       uses: [
-        "BrokerProtocol", "CLinux", "GuestAgent", "Linux", "OwnerService", "Partition", "RingBuffer", "SharedMemory",
+        "BrokerProtocol", "CLinux", "GuestAgent", "Linux", "OwnerService", "Partition", "RingBuffer", "SharedMemory", "Text",
       ]),
     tests(
       of: "EndToEnd",

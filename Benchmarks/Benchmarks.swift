@@ -2,6 +2,7 @@ import CLinux
 import DeviceTree
 import Linux
 import Program
+import Text
 
 /// Measures, between two processes on two processors, what a request through the broker costs next to the least that the
 /// hardware allows and next to the usual way of talking to a daemon.

@@ -3,6 +3,7 @@ import DeviceTree
 import Glibc
 import Linux
 import Program
+import Text
 import Partition
 
 /// Measures how long it takes to read the largest device tree there is, next to libfdt walking over its nodes and properties.

@@ -2,9 +2,10 @@ import BrokerProtocol
 import CLinux
 import GuestAgent
 import Linux
+import Program
+import Text
 import OwnerService
 import Partition
-import Program
 import RingBuffer
 import SharedMemory
 

@@ -3,6 +3,7 @@ import CLinux
 import GuestAgent
 import Linux
 import Program
+import Text
 import OwnerService
 import Partition
 import RingBuffer

@@ -1,5 +1,3 @@
-import Linux
-
 /// Little-endian fields in bytes that a peer wrote: nil where there is nothing, never a trap.
 extension RawSpan {
   @inlinable @inline(__always)

@@ -1,5 +1,3 @@
-import Linux
-
 /// How a request ended, in the numbers of Linux's `<asm-generic/errno.h>` whatever the guest's own architecture counts
 /// (Spec 4 §4). Any number is a status, since an owner passes on what its kernel says.
 public struct Status: RawRepresentable, Equatable, Sendable {

@@ -1,4 +1,4 @@
-import Linux
+import Text
 
 /// Operations of class `uart` (Spec 5).
 public enum UARTOperation: UInt8, Sendable {

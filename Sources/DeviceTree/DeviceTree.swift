@@ -1,4 +1,5 @@
 import Linux
+import Text
 
 /// A device tree in memory: nodes and properties as the Devicetree Specification has them, and nothing about what they
 /// mean to anybody.

@@ -1,4 +1,4 @@
-import Linux
+import Text
 
 /// A node with everything below it, apart from any tree: to be changed, and written as source (`source`) or made a tree of.
 public struct Draft: Sendable {

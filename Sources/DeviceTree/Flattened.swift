@@ -1,5 +1,3 @@
-import Linux
-
 extension Records {
   /// The longest name: longer than the specification's 31 characters, since Linux doesn't mind.
   static var maximumName: Int { 255 }

@@ -1,4 +1,4 @@
-import Linux
+import Text
 
 /// An interrupt of a node, at the controller that handles it.
 public struct Interrupt: Sendable {

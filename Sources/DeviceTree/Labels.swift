@@ -1,4 +1,4 @@
-import Linux
+import Text
 
 /// A name for a node: an alias, or a source's label.
 public struct NodeLabel: Sendable {

@@ -1,4 +1,4 @@
-import Linux
+import Text
 
 /// A child of `/reserved-memory` (Devicetree Specification §3.5).
 public struct ReservedMemory: Sendable {

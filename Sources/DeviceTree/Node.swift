@@ -1,4 +1,4 @@
-import Linux
+import Text
 
 /// A node of a tree.
 public struct Node: Sendable {

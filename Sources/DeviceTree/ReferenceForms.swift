@@ -1,4 +1,4 @@
-import Linux
+import Text
 
 /// How a property refers to nodes.
 enum ReferenceForm: Sendable {

@@ -1,4 +1,4 @@
-import Linux
+import Text
 
 /// A place in a node's properties that refers to another node by its phandle.
 public struct Reference: Sendable {

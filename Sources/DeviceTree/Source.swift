@@ -1,4 +1,4 @@
-import Linux
+import Text
 
 /// What can't be said in a device-tree source.
 public enum SourceError: Error, Equatable, Sendable {

@@ -1,5 +1,3 @@
-import Linux
-
 /// Format versions of a flattened tree that can be read and written.
 public enum FlattenedVersion: UInt32, Sendable {
   /// Without the structure block's size.

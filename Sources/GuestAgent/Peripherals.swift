@@ -1,5 +1,6 @@
 import BrokerProtocol
 import Linux
+import Text
 import RingBuffer
 
 extension Agent {

@@ -1,6 +1,7 @@
 import GuestAgent
 import Linux
 import Program
+import Text
 import Partition
 
 /// The options that every command has.

@@ -2,6 +2,7 @@ import BrokerProtocol
 import GuestAgent
 import Linux
 import Program
+import Text
 import Partition
 import RingBuffer
 import SharedMemory

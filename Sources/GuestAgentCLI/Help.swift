@@ -1,5 +1,3 @@
-import Linux
-
 private let commonOptions = """
     -t, --device-tree PATH  a .dtb file or a /proc/device-tree directory, instead of this machine's tree
         --example           the built-in example, whatever this machine's tree has

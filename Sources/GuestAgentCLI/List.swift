@@ -1,7 +1,7 @@
 import BrokerProtocol
 import GuestAgent
-import Linux
 import Program
+import Text
 import Partition
 
 /// `guestagent list`: what this guest can reach.

@@ -2,6 +2,7 @@ import BrokerProtocol
 import GuestAgent
 import Linux
 import Program
+import Text
 import Partition
 
 /// `guestagent ping`: round-trip times to the owner at the other end of a link.

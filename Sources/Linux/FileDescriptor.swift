@@ -1,3 +1,4 @@
+import Text
 import CLinux
 
 /// An open file that closes itself.

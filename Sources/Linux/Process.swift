@@ -1,3 +1,4 @@
+import Text
 import CLinux
 
 /// The first thing that a program does: sees to it that nothing it opens becomes its standard input, output or error.

@@ -1,3 +1,5 @@
+import Text
+
 /// The device of a class whose driver is bound to a device-tree node: "ttyAMA2" of class "tty".
 ///
 /// Linux shows each device's node as a link `of_node` below /sys/firmware/devicetree/base. A terminal's own `device` may

@@ -1,5 +1,5 @@
 import CLinux
-@_exported import Text
+import Text
 
 extension String {
   /// System text (`String.init(systemBytes:)`) that ends with a 0, as C has it.

@@ -1,5 +1,6 @@
 import BrokerProtocol
 import Linux
+import Text
 import Partition
 
 /// A guest that borrows, over all its channels: what it was granted, and how much of it it has used.

@@ -1,6 +1,7 @@
 import BrokerProtocol
 import CLinux
 import Linux
+import Text
 import Partition
 import RingBuffer
 import SharedMemory

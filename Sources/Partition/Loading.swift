@@ -1,5 +1,6 @@
 import DeviceTree
 import Linux
+import Text
 
 /// Where a partition was read from.
 public enum TreeSource: Sendable {

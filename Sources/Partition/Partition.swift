@@ -1,5 +1,5 @@
 import DeviceTree
-import Linux
+import Text
 
 /// What a guest's device tree says about sharing peripherals with other guests (Spec, device tree).
 public struct Partition: Sendable {

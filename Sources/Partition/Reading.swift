@@ -1,5 +1,5 @@
 import DeviceTree
-import Linux
+import Text
 
 extension Partition {
   static var maximumLinks: Int { 64 }

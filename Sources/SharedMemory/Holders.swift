@@ -1,4 +1,5 @@
 import Linux
+import Text
 
 /// Which processes of this guest use a link's channels.
 public struct ChannelHolders: Equatable, Sendable {

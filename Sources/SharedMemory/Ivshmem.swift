@@ -1,5 +1,6 @@
 import CLinux
 import Linux
+import Text
 
 /// QEMU's ivshmem device: memory of the host that several guests have as BAR 2 of a PCI device.
 ///

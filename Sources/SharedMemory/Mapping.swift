@@ -1,5 +1,6 @@
 import CLinux
 import Linux
+import Text
 import Partition
 import RingBuffer
 

@@ -1,6 +1,7 @@
 import CLinux
 import DeviceTree
 import Linux
+import Text
 import Partition
 import RingBuffer
 

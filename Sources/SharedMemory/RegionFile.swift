@@ -1,5 +1,6 @@
 import CLinux
 import Linux
+import Text
 import RingBuffer
 
 /// A link's region as a file: opened, or made when it is missing.

@@ -1,5 +1,6 @@
 import DeviceTree
 import Linux
+import Text
 
 /// A UIO device that is bound to a region's node (`generic-uio`, by the kernel's uio_pdrv_genirq): whoever may open it may map
 /// it, where /dev/mem wants root.

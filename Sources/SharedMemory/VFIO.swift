@@ -1,5 +1,6 @@
 import CLinux
 import Linux
+import Text
 
 /// A PCI device that the kernel gives to one process: bound to vfio-pci, behind an IOMMU or without one (linux/vfio.h).
 public final class VFIODevice: Sendable {

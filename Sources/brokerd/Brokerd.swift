@@ -1,6 +1,7 @@
 import CLinux
 import Linux
 import Program
+import Text
 import OwnerService
 import Partition
 import SharedMemory

@@ -1,5 +1,5 @@
-import Linux
 import Program
+import Text
 import OwnerService
 import Partition
 

@@ -1,5 +1,4 @@
 import BrokerProtocol
-import Linux
 import Program
 import RingBuffer
 

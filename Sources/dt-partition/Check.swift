@@ -1,5 +1,6 @@
 import Linux
 import Program
+import Text
 import Partition
 
 /// `dt-partition check`: what is wrong with trees, alone and together.

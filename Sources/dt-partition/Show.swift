@@ -1,6 +1,7 @@
 import DeviceTree
 import Linux
 import Program
+import Text
 import Partition
 
 /// `dt-partition show`: who owns, lends and reaches what.

@@ -1,6 +1,7 @@
 import DeviceTree
 import Linux
 import Program
+import Text
 import Partition
 
 /// `dt-partition split`: each guest's tree, out of the whole board's.

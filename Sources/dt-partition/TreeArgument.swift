@@ -1,6 +1,7 @@
 import DeviceTree
 import Linux
 import Program
+import Text
 
 /// A device tree that the command line names.
 struct TreeArgument {

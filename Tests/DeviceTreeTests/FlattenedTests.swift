@@ -1,5 +1,6 @@
 import Foundation
 import Linux
+import Text
 import TestSupport
 import Testing
 

@@ -1,6 +1,5 @@
 import CLinux
 import Foundation
-import Linux
 import TestSupport
 import Testing
 

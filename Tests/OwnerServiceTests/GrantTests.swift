@@ -1,4 +1,4 @@
-import Linux
+import Text
 import Partition
 import Testing
 

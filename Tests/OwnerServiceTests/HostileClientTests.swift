@@ -1,5 +1,4 @@
 import Foundation
-import Linux
 import RingBuffer
 import SharedMemory
 import TestSupport

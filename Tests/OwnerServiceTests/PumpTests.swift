@@ -1,5 +1,6 @@
 import Foundation
 import Linux
+import Text
 import Partition
 import SharedMemory
 import TestSupport

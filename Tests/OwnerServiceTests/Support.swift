@@ -1,6 +1,7 @@
 import CLinux
 import Foundation
 import Linux
+import Text
 import Partition
 import RingBuffer
 import SharedMemory

@@ -2,6 +2,7 @@ import DeviceTree
 import Foundation
 import Linux
 import Program
+import Text
 import TestSupport
 import Testing
 

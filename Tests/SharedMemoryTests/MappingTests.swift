@@ -1,7 +1,6 @@
 import CLinux
 import DeviceTree
 import Foundation
-import Linux
 import RingBuffer
 import TestSupport
 import Testing

@@ -1,5 +1,6 @@
 import CLinux
 import Linux
+import Text
 import SharedMemory
 
 /// A name for a simulated line that is the same after each start: a symbolic link to its pseudo-terminal, which goes with this object.

@@ -1,6 +1,7 @@
 import BrokerProtocol
 import CLinux
 import Linux
+import Text
 
 /// A UART that the kernel shows as a terminal: a real one by its path, or a simulated one, of which this side holds a
 /// pseudo-terminal's master and a person may open the slave.

@@ -1,5 +1,5 @@
 import DeviceTree
-import Linux
+import Text
 
 /// A tree to be checked.
 public struct NamedTree: Sendable {

@@ -1,4 +1,4 @@
-import Linux
+import Text
 
 /// Something that is wrong in a tree, or between trees.
 public struct Finding: Sendable {

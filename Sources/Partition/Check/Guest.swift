@@ -1,5 +1,4 @@
 import DeviceTree
-import Linux
 
 /// A guest's tree and what it says of sharing, read without giving up at a mistake: `Partition` says what is wrong with it.
 struct Guest {

@@ -1,5 +1,5 @@
 import DeviceTree
-import Linux
+import Text
 
 /// What guests' kernels will find, against what the hypervisor gives them; and what it gives to two of them.
 func checkHypervisor(_ guests: [Guest], _ system: Survey?, _ report: Report) {

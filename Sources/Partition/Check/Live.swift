@@ -1,5 +1,6 @@
 import DeviceTree
 import Linux
+import Text
 
 extension TreeCheck {
   /// What the running kernel made of a tree: okay nodes that it has no device for, devices of nodes that are not this guest's,

@@ -1,5 +1,5 @@
 import DeviceTree
-import Linux
+import Text
 
 /// What a hypervisor gives one guest: the `aspace` of an Xvisor guest's tree, or what Xen's dom0less nodes and a partial tree
 /// for pass-through say.

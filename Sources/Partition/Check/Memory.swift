@@ -1,5 +1,4 @@
 import DeviceTree
-import Linux
 
 /// The regions of one guest's tree: whole pages, apart from each other, and out of the kernel's own memory.
 func checkMemory(_ guest: Guest, _ report: Report) {

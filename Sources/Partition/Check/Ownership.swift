@@ -1,5 +1,4 @@
 import DeviceTree
-import Linux
 
 /// Who has which peripheral: each at most one guest, and each of the board's somebody.
 func checkOwnership(_ guests: [Guest], _ system: Survey?, _ report: Report) {

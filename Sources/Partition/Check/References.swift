@@ -1,5 +1,5 @@
 import DeviceTree
-import Linux
+import Text
 
 /// What nodes refer to: that it is there, that it is this guest's, and that no other guest has it.
 func checkReferences(_ guests: [Guest], _ report: Report) {

@@ -1,5 +1,5 @@
 import DeviceTree
-import Linux
+import Text
 
 /// Links, exports and imports of all guests against each other.
 func checkSharing(_ guests: [Guest], _ report: Report) {

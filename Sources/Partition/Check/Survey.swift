@@ -1,5 +1,5 @@
 import DeviceTree
-import Linux
+import Text
 
 /// A tree as the rules need it: every node once, in the order of the tree, with what is asked of them again and again.
 ///

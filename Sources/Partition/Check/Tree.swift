@@ -1,5 +1,5 @@
 import DeviceTree
-import Linux
+import Text
 
 /// What one tree gets wrong by itself.
 func checkTree(_ survey: Survey, _ report: Report) {

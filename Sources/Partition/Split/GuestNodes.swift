@@ -1,5 +1,4 @@
 import DeviceTree
-import Linux
 
 /// Which nodes of a system's tree come into a guest's, and how (Spec, system tree §4).
 struct GuestNodes {

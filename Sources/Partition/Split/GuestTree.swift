@@ -1,5 +1,5 @@
 import DeviceTree
-import Linux
+import Text
 
 /// A guest's own tree, made of a system's.
 public struct GuestTree: Sendable {

@@ -1,5 +1,5 @@
 import DeviceTree
-import Linux
+import Text
 
 /// Whose side of the guests is written.
 public enum Hypervisor: Sendable {

@@ -1,5 +1,5 @@
 import DeviceTree
-import Linux
+import Text
 
 /// What guests' trees say together: who owns, lends and reaches what.
 public struct Overview: Sendable {

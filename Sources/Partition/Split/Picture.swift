@@ -1,5 +1,5 @@
 import DeviceTree
-import Linux
+import Text
 
 extension Overview {
   /// The same as a drawing, in SVG: guests as boxes with their peripherals, below them each link's region as a bar that both hold on

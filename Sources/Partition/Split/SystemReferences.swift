@@ -1,5 +1,5 @@
 import DeviceTree
-import Linux
+import Text
 
 /// Which nodes each node of a system's tree refers to.
 ///

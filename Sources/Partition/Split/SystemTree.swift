@@ -1,5 +1,5 @@
 import DeviceTree
-import Linux
+import Text
 
 /// A whole board's tree, with the domains that it is to be divided into and the links between them (Spec, system tree).
 public struct SystemTree: Sendable {

@@ -2,7 +2,6 @@
 
 import CLinux
 import DeviceTree
-import Linux
 
 /// A tree is checked as two guests', as the board's and as the hypervisor's at once: findings with texts that a terminal can show, in
 /// at most 100 ms.

@@ -1,6 +1,6 @@
+import Linux
 import CLinux
 import Foundation
-import Linux
 import TestSupport
 import Testing
 
