@@ -8,9 +8,14 @@ let hostRules: [SwiftSetting] = [.treatAllWarnings(as: .error)]
 // The toolchain's view of the C library and CLinux's must be the same one.
 let view: [CSetting] = [.define("_GNU_SOURCE")]
 
-/// A library that also compiles as Embedded Swift. It may name only modules that stand above it in the list below.
+/// A library of the guests' wing, which also compiles as Embedded Swift. It may name only modules that stand above it in the list below.
 func module(_ name: String, uses: [Target.Dependency] = [], settings: [SwiftSetting] = []) -> Target {
   .target(name: name, dependencies: uses, exclude: ["README.md"], cSettings: view, swiftSettings: rules + settings)
+}
+
+/// A library of the host's wing: ordinary Swift, which no guest's program may need.
+func hostModule(_ name: String, uses: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: uses, exclude: ["README.md"], cSettings: view, swiftSettings: rules)
 }
 
 /// A program, as thin as it can be.
@@ -47,14 +52,16 @@ let package = Package(
       "GuestAgentCLI", uses: ["BrokerProtocol", "GuestAgent", "Linux", "Partition", "RingBuffer", "SharedMemory"]),
     program(
       "brokerd", uses: ["BrokerProtocol", "CLinux", "Linux", "OwnerService", "Partition", "RingBuffer", "SharedMemory"]),
-    program("dt-partition", uses: ["DeviceTree", "Linux", "Partition"]),
+    hostModule("TreeTools", uses: ["DeviceTree", "Linux", "Partition"]),
+    program("dt-partition", uses: ["DeviceTree", "Linux", "TreeTools"]),
     // What Tests/Guests runs inside its guests, built as the programs are.
     .executableTarget(
       name: "guestprobe", dependencies: ["BrokerProtocol", "GuestAgent", "Linux", "Partition", "RingBuffer", "SharedMemory"],
       path: "Tests/Guests/Probe", cSettings: view, swiftSettings: rules),
     // Reads and writes trees for Tests/DeviceTrees/check.
     .executableTarget(
-      name: "rewrite-trees", dependencies: ["DeviceTree", "Linux"], path: "Tests/DeviceTrees/Rewrite", cSettings: view,
+      name: "rewrite-trees", dependencies: ["DeviceTree", "Linux", "TreeTools"], path: "Tests/DeviceTrees/Rewrite",
+      cSettings: view,
       swiftSettings: hostRules),
     // What `swift run Benchmarks` builds for debugging: it has `measure` built for release and becomes it.
     .executableTarget(name: "Benchmarks", path: "Benchmarks/Launcher", swiftSettings: hostRules),
@@ -62,12 +69,12 @@ let package = Package(
       name: "measure",
       dependencies: [
         "BrokerProtocol", "CLinux", "DeviceTree", "GuestAgent", "Linux", "OwnerService", "Partition", "RingBuffer",
-        "SharedMemory",
+        "SharedMemory", "TreeTools",
       ],
       path: "Benchmarks", exclude: ["Launcher", "README.md", "count-instructions"], cSettings: view, swiftSettings: hostRules),
 
     .target(
-      name: "TestSupport", dependencies: ["CLinux"], path: "Tests/TestSupport", cSettings: view,
+      name: "TestSupport", dependencies: ["CLinux", "DeviceTree"], path: "Tests/TestSupport", cSettings: view,
       swiftSettings: hostRules),
     // The ring's own sources over memory that a scheduler controls.
     .target(
@@ -78,6 +85,7 @@ let package = Package(
     tests(of: "Linux", uses: ["CLinux", "Linux"]),
     tests(of: "DeviceTree", uses: ["DeviceTree", "Linux"]),
     tests(of: "Partition", uses: ["DeviceTree", "Linux", "Partition"]),
+    tests(of: "TreeTools", uses: ["DeviceTree", "Linux", "Partition", "TreeTools"]),
     tests(
       of: "SharedMemory", uses: ["CLinux", "DeviceTree", "Linux", "Partition", "RingBuffer", "SharedMemory"]),
     tests(of: "BrokerProtocol", uses: ["BrokerProtocol"]),
@@ -91,7 +99,8 @@ let package = Package(
     tests(
       of: "EndToEnd",
       uses: [
-        "CLinux", "DeviceTree", "GuestAgentCLI", "Partition", "RingBuffer", "SharedMemory", "brokerd", "dt-partition",
+        "CLinux", "DeviceTree", "GuestAgentCLI", "Partition", "RingBuffer", "SharedMemory", "TreeTools", "brokerd",
+        "dt-partition",
       ]),
   ],
   swiftLanguageModes: [.v6])

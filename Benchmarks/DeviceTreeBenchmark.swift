@@ -2,7 +2,7 @@ import CLinux
 import DeviceTree
 import Glibc
 import Linux
-import Partition
+import TreeTools
 
 /// Measures how long it takes to read the largest device tree there is, next to libfdt walking over its nodes and properties.
 func measureDeviceTree(rounds: Int, path: String?, json: String?) throws(DeviceTreeError) {

@@ -2,7 +2,7 @@ import Linux
 
 extension Records {
   /// The longest name: longer than the specification's 31 characters, since Linux doesn't mind.
-  static var maximumName: Int { 255 }
+  package static var maximumName: Int { 255 }
 
   init(blob: [UInt8]) throws(DeviceTreeError) {
     guard blob.count <= DeviceTree.maximumSize else { throw .tooLarge }
@@ -334,7 +334,7 @@ private func compare(_ span: RawSpan, _ a: Extent, _ b: Extent) -> Int {
 
 /// - Precondition: Four bytes there.
 @inline(never)
-func bigEndianWord(_ bytes: [UInt8], at offset: Int) -> UInt32 {
+package func bigEndianWord(_ bytes: [UInt8], at offset: Int) -> UInt32 {
   var word: UInt32 = 0
   for byte in bytes[offset..<offset + 4] { word = word << 8 | UInt32(byte) }
   return word

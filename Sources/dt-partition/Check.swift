@@ -1,5 +1,5 @@
 import Linux
-import Partition
+import TreeTools
 
 /// `dt-partition check`: what is wrong with trees, alone and together.
 func check(_ arguments: inout Arguments) throws(Failure) -> Int32 {

@@ -1,6 +1,6 @@
 import DeviceTree
 import Linux
-import Partition
+import TreeTools
 
 /// `dt-partition show`: who owns, lends and reaches what.
 func show(_ arguments: inout Arguments) throws(Failure) -> Int32 {

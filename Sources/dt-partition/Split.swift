@@ -1,6 +1,6 @@
 import DeviceTree
 import Linux
-import Partition
+import TreeTools
 
 /// `dt-partition split`: each guest's tree, out of the whole board's.
 func split(_ arguments: inout Arguments) throws(Failure) -> Int32 {

@@ -1,5 +1,6 @@
 import DeviceTree
 import Linux
+import TreeTools
 
 /// Reads each blob that a line of stdin names, "IN OUT VERSION", and writes it again; says what its references lack. With "source" for
 /// a version, writes a source, and to OUT.dtb what it should become: the tree without its labels.
