@@ -40,7 +40,6 @@ public struct Node: Sendable {
   }
 
   func hasName(_ wanted: [UInt8]) -> Bool { tree.has(record.name, wanted) }
-  package func hasName(prefix: String) -> Bool { tree.slice(record.name).starts(with: prefix.utf8) }
 
   public var propertyNames: [String] { records.map { String(decoding: tree.slice($0.name), as: UTF8.self) } }
 

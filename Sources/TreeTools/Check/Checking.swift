@@ -75,8 +75,8 @@ public struct TreeCheck: Sendable {
 
   /// "trees/guest1.dts" is guest1's.
   private static func stem(_ file: String) -> String {
-    let name = file.parts(separatedBy: 0x2f).last { !$0.utf8.isEmpty } ?? file
-    return name.parts(separatedBy: 0x2e).first { !$0.utf8.isEmpty } ?? name
+    let name = file.split(separator: "/").last ?? file[...]
+    return String(name.split(separator: ".").first ?? name)
   }
 
   /// What brokerd and guestagent would say.
@@ -123,7 +123,7 @@ public struct TreeCheck: Sendable {
 
   private static func find(_ name: String?, _ guests: [Guest]) -> Int? {
     guard let name else { return guests.count == 1 ? 0 : nil }
-    return guests.firstIndex { sameText($0.name, name) }
+    return guests.firstIndex { $0.name == name }
   }
 
   private static func ambiguous(_ survey: Survey, _ node: Int, _ name: String?, _ guests: [Guest], _ report: Report) {

@@ -31,71 +31,60 @@ public enum Severity: Sendable {
 }
 
 /// What is checked. `id` is how people call it; it stays the same from version to version.
-public enum Rule: Sendable, CaseIterable {
+public enum Rule: String, Sendable, CaseIterable {
   // A tree by itself.
-  case binding, badName, danglingPhandle, danglingStdout, danglingAlias, supplierElsewhere
+  case binding
+  case badName = "bad-name"
+  case danglingPhandle = "dangling-phandle"
+  case danglingStdout = "dangling-stdout"
+  case danglingAlias = "dangling-alias"
+  case supplierElsewhere = "supplier-elsewhere"
   // Memory.
-  case regionBounds, regionOverlap, regionMapped
+  case regionBounds = "region-bounds"
+  case regionOverlap = "region-overlap"
+  case regionMapped = "region-mapped"
   // Peripherals and guests.
-  case duplicateGuest, okayTwice, registerOverlap, registerMismatch, interruptTwice, interruptOffset, gpioTwice, dmaTwice,
-    sharedSupplier, unassigned
+  case duplicateGuest = "duplicate-guest"
+  case okayTwice = "okay-twice"
+  case registerOverlap = "register-overlap"
+  case registerMismatch = "register-mismatch"
+  case interruptTwice = "interrupt-twice"
+  case interruptOffset = "interrupt-offset"
+  case gpioTwice = "gpio-twice"
+  case dmaTwice = "dma-twice"
+  case sharedSupplier = "shared-supplier"
+  case unassigned
   // Links, exports, imports.
-  case unknownGuest, linkOneSided, linkID, linkRole, linkSize, linkChannels, linkDoorbell, linkMapping
-  case exportNotOkay, exportUnreachable, importNotExported, importNotGranted, i2cAddress, i2cTwice, i2cDriver
+  case unknownGuest = "unknown-guest"
+  case linkOneSided = "link-one-sided"
+  case linkID = "link-id"
+  case linkRole = "link-role"
+  case linkSize = "link-size"
+  case linkChannels = "link-channels"
+  case linkDoorbell = "link-doorbell"
+  case linkMapping = "link-mapping"
+  case exportNotOkay = "export-not-okay"
+  case exportUnreachable = "export-unreachable"
+  case importNotExported = "import-not-exported"
+  case importNotGranted = "import-not-granted"
+  case i2cAddress = "i2c-address"
+  case i2cTwice = "i2c-twice"
+  case i2cDriver = "i2c-driver"
   // The hypervisor's side.
-  case manifest, missingRegion, wrongRegion, unusedRegion, blockAlignment, passedTwice, passedMemory, sharedMemory
+  case manifest
+  case missingRegion = "missing-region"
+  case wrongRegion = "wrong-region"
+  case unusedRegion = "unused-region"
+  case blockAlignment = "block-alignment"
+  case passedTwice = "passed-twice"
+  case passedMemory = "passed-memory"
+  case sharedMemory = "shared-memory"
   // A running guest.
-  case liveNoDevice, liveForeignDevice, liveNoDriver
+  case liveNoDevice = "live-no-device"
+  case liveForeignDevice = "live-foreign-device"
+  case liveNoDriver = "live-no-driver"
 
-  public var id: String {
-    switch self {
-    case .binding: "binding"
-    case .badName: "bad-name"
-    case .danglingPhandle: "dangling-phandle"
-    case .danglingStdout: "dangling-stdout"
-    case .danglingAlias: "dangling-alias"
-    case .supplierElsewhere: "supplier-elsewhere"
-    case .regionBounds: "region-bounds"
-    case .regionOverlap: "region-overlap"
-    case .regionMapped: "region-mapped"
-    case .duplicateGuest: "duplicate-guest"
-    case .okayTwice: "okay-twice"
-    case .registerOverlap: "register-overlap"
-    case .registerMismatch: "register-mismatch"
-    case .interruptTwice: "interrupt-twice"
-    case .interruptOffset: "interrupt-offset"
-    case .gpioTwice: "gpio-twice"
-    case .dmaTwice: "dma-twice"
-    case .sharedSupplier: "shared-supplier"
-    case .unassigned: "unassigned"
-    case .unknownGuest: "unknown-guest"
-    case .linkOneSided: "link-one-sided"
-    case .linkID: "link-id"
-    case .linkRole: "link-role"
-    case .linkSize: "link-size"
-    case .linkChannels: "link-channels"
-    case .linkDoorbell: "link-doorbell"
-    case .linkMapping: "link-mapping"
-    case .exportNotOkay: "export-not-okay"
-    case .exportUnreachable: "export-unreachable"
-    case .importNotExported: "import-not-exported"
-    case .importNotGranted: "import-not-granted"
-    case .i2cAddress: "i2c-address"
-    case .i2cTwice: "i2c-twice"
-    case .i2cDriver: "i2c-driver"
-    case .manifest: "manifest"
-    case .missingRegion: "missing-region"
-    case .wrongRegion: "wrong-region"
-    case .unusedRegion: "unused-region"
-    case .blockAlignment: "block-alignment"
-    case .passedTwice: "passed-twice"
-    case .passedMemory: "passed-memory"
-    case .sharedMemory: "shared-memory"
-    case .liveNoDevice: "live-no-device"
-    case .liveForeignDevice: "live-foreign-device"
-    case .liveNoDriver: "live-no-driver"
-    }
-  }
+  public var id: String { rawValue }
 
   public var severity: Severity {
     switch self {
@@ -162,41 +151,37 @@ public enum Rule: Sendable, CaseIterable {
     }
   }
 
+  public init?(_ id: String) { self.init(rawValue: id) }
+
   /// Its place among all.
   var order: Int { Self.allCases.firstIndex(of: self) ?? 0 }
-
-  /// The rule with this id.
-  public init?(_ id: String) {
-    guard let found = Self.allCases.first(where: { sameText($0.id, id) }) else { return nil }
-    self = found
-  }
 }
 
 /// Collects findings, in the order of files, nodes and rules.
 final class Report {
   private var found: [(file: Int, node: Int, finding: Finding)] = []
-  /// How often each rule was found in each file: a tree of a million nodes should not make a million sentences.
-  private var counts: [(rule: Int, file: Int, count: Int, node: Int)] = []
+  /// How often each rule was found in each file, and the last node: a tree of a million nodes should not make a million sentences.
+  private var counts: [RuleInFile: (count: Int, node: Int)] = [:]
   private let files: [String]
   /// Of one rule in one file.
   static var limit: Int { 100 }
 
+  private struct RuleInFile: Hashable {
+    var rule: Rule
+    var file: Int
+  }
+
   init(files: [String]) { self.files = files }
 
   /// - Parameters:
-  ///   - place: The tree and the node's place in it.
-  ///   - texts: Made only if they are wanted.
+  ///   - tree: The tree, and the node's place in it.
+  ///   - what: This and the remedy are made only if they are wanted.
   func add(
     _ rule: Rule, _ tree: Survey, _ node: Int, _ what: @autoclosure () -> String, _ remedy: @autoclosure () -> String
   ) {
-    let key = rule.order
-    if let index = counts.firstIndex(where: { $0.rule == key && $0.file == tree.file }) {
-      counts[index].count += 1
-      counts[index].node = max(counts[index].node, node)
-      guard counts[index].count <= Self.limit else { return }
-    } else {
-      counts.append((key, tree.file, 1, node))
-    }
+    let before = counts[RuleInFile(rule: rule, file: tree.file)] ?? (0, 0)
+    counts[RuleInFile(rule: rule, file: tree.file)] = (before.count + 1, max(before.node, node))
+    guard before.count < Self.limit else { return }
     let finding = Finding(
       rule: rule, file: files[tree.file], node: tree.path(node), what: printable(what()), remedy: printable(remedy()))
     found.append((tree.file, node, finding))
@@ -210,35 +195,22 @@ final class Report {
 
   /// Whether something was found about this node.
   func hasError(_ tree: Survey, at path: String) -> Bool {
-    found.contains { $0.file == tree.file && $0.finding.severity == .error && sameText($0.finding.node, path) }
+    found.contains { $0.file == tree.file && $0.finding.severity == .error && $0.finding.node == path }
   }
 
   var sorted: [Finding] {
     var all = found
-    for over in counts where over.count > Self.limit {
-      let rule = Rule.allCases[over.rule]
-      all.append(
-        (
-          over.file, over.node,
-          Finding(
-            rule: rule, file: files[over.file], node: "/", what: "\(over.count - Self.limit) more of this kind",
-            remedy: "mend those above first")
-        ))
+    for (key, over) in counts where over.count > Self.limit {
+      let finding = Finding(
+        rule: key.rule, file: files[key.file], node: "/", what: "\(over.count - Self.limit) more of this kind",
+        remedy: "mend those above first")
+      all.append((key.file, over.node, finding))
     }
-    // Stable: what was found first stays first.
+    // What was found first stays first.
     let order = all.indices.sorted {
       let (a, b) = (all[$0], all[$1])
-      if a.file != b.file { return a.file < b.file }
-      if a.node != b.node { return a.node < b.node }
-      let (first, second) = (a.finding.rule.order, b.finding.rule.order)
-      return first != second ? first < second : $0 < $1
+      return (a.file, a.node, a.finding.rule.order, $0) < (b.file, b.node, b.finding.rule.order, $1)
     }
     return order.map { all[$0].finding }
   }
-}
-
-/// What a tree says may be anything, and ends on a terminal.
-private func printable(_ text: String) -> String {
-  if text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7f }) { return text }
-  return String(decoding: text.utf8.map { $0 >= 0x20 && $0 < 0x7f ? $0 : 0x3f }, as: UTF8.self)
 }

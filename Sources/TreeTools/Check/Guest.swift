@@ -99,11 +99,3 @@ struct Guest {
       link: links.firstIndex { $0.node == link }, remoteName: node.property("remote-name")?.string ?? node.name)
   }
 }
-
-extension Survey {
-  /// The node's registers or memory.
-  func device(_ node: Int) -> Device? {
-    let place = firstIndex(devices.count) { devices[$0].node >= node }
-    return place < devices.count && devices[place].node == node ? devices[place] : nil
-  }
-}

@@ -28,14 +28,11 @@ private func checkRegions(_ manifest: Manifest, _ report: Report) {
     }
     if last.map({ $0.range.end < region.range.end }) ?? true { last = region }
     if manifest.maker == .xvisor { checkBlocks(region, survey, report) }
-    if region.kind == .passThrough, let low = region.interrupts.first(where: { $0 < 32 }) {
+    guard region.kind == .passThrough else { continue }
+    for (name, numbers) in [("interrupts", region.interrupts), ("host-interrupts", region.hostInterrupts)] {
+      guard let low = numbers.first(where: { $0 < 32 }) else { continue }
       report.add(
-        .interruptOffset, survey, region.node, "interrupts has \(low), which is no shared peripheral interrupt",
-        "numbers here are the interrupt controller's: add 32 to that of a Linux tree's <0 \(low) ...>")
-    }
-    if region.kind == .passThrough, let low = region.hostInterrupts.first(where: { $0 < 32 }) {
-      report.add(
-        .interruptOffset, survey, region.node, "host-interrupts has \(low), which is no shared peripheral interrupt",
+        .interruptOffset, survey, region.node, "\(name) has \(low), which is no shared peripheral interrupt",
         "numbers here are the interrupt controller's: add 32 to that of a Linux tree's <0 \(low) ...>")
     }
   }
@@ -45,8 +42,9 @@ private func checkRegions(_ manifest: Manifest, _ report: Report) {
 /// a guest whose address isn't aligned as its memory is, without saying why.
 private func checkBlocks(_ region: Manifest.Region, _ survey: Survey, _ report: Report) {
   guard region.kind != .emulated, region.kind != .alias, region.range.size > 0 else { return }
-  let isLarge = region.range.size >= 1 << 21
-  if isLarge, let alignment = region.alignment, alignment < 21 {
+  let blockOrder: UInt32 = 21
+  let isLarge = region.range.size >= 1 << blockOrder
+  if isLarge, let alignment = region.alignment, alignment < blockOrder {
     let isSaid = survey.nodes[region.node].property("align_order") != nil
     report.add(
       .blockAlignment, survey, region.node,
@@ -54,19 +52,20 @@ private func checkBlocks(_ region: Manifest.Region, _ survey: Survey, _ report: 
       "set align_order = <21>\(region.isShared ? ", and give 21 to 'shmem create' too" : "")")
   }
   if let host = region.host {
-    guard isLarge, (host ^ region.range.address) & 0x1f_ffff != 0 else { return }
+    guard isLarge, (host ^ region.range.address) & ((1 << blockOrder) - 1) != 0 else { return }
     report.add(
       .blockAlignment, survey, region.node,
       "the host address \(hexadecimal(host)) and the guest address \(hexadecimal(region.range.address)) differ in their lower 21 bits",
       "move one of them by less than 2 MiB")
     return
   }
-  let order = max(isLarge ? 21 : 0, min(region.alignment ?? 0, 63))
-  if region.range.address & ((1 << UInt64(order)) - 1) != 0 {
+  let order = max(isLarge ? blockOrder : 0, min(region.alignment ?? 0, 63))
+  let alignment = UInt64(1) << order
+  if region.range.address % alignment != 0 {
     report.add(
       .blockAlignment, survey, region.node,
       "the guest address \(hexadecimal(region.range.address)) is not aligned to 2^\(order) bytes, as its memory is",
-      "move it to a multiple of 0x\(String(UInt64(1) << UInt64(order), radix: 16))")
+      "move it to a multiple of \(hexadecimal(alignment))")
   }
 }
 
@@ -85,50 +84,69 @@ extension Manifest.Region {
   }
 }
 
-/// Each okay node with registers or memory lies in a region that fits.
+/// Each okay node with registers or memory lies in a region that fits, and each region that is passed through is used.
 private func checkGiven(_ guest: Guest, _ manifest: Manifest, _ report: Report) {
   let survey = guest.survey
-  let links = guest.links.compactMap { $0.region }
-  var used = Array(repeating: false, count: manifest.regions.count)
-  // A region of unknown size: filled in before the guest is created.
-  let open = manifest.regions.filter { $0.range.size == 0 }.map { $0.range.address }
+  let links = Set(guest.links.compactMap { $0.region })
+  /// The places of regions in which there is something.
+  var used: Set<Int> = []
   for device in survey.devices where survey.isOkay(device.node) {
     let isLink = links.contains(device.node)
-    if device.kind == .reservedMemory, !isLink { continue }
-    // These are of Xen's own making.
-    if manifest.maker == .xen, !isLink, device.kind == .memory || device.kind == .virtual { continue }
+    if !isLink {
+      if device.kind == .reservedMemory { continue }
+      // These are of Xen's own making.
+      if manifest.maker == .xen, device.kind == .memory || device.kind == .virtual { continue }
+    }
     for range in device.ranges {
-      var address = range.address
-      while address < range.end {
-        let next = firstIndex(manifest.regions.count) { manifest.regions[$0].range.address > address }
-        guard next > 0, manifest.regions[next - 1].range.end > address else { break }
-        used[next - 1] = true
-        address = manifest.regions[next - 1].range.end
-      }
+      let missing = manifest.missingPart(of: range, &used)
+      // What a manifest leaves out, which isn't all that there is, is known to be missing of a link's region only.
       guard manifest.isComplete || isLink else { continue }
-      if address < range.end {
-        if device.kind == .memory, open.contains(where: { range.address >= $0 || range.end > $0 }) { continue }
-        let whole = address == range.address
-        let there = AddressRange(address: address, size: range.end - address)
-        report.add(
-          .missingRegion, survey, device.node,
-          "\(guest.name)'s kernel is told of \(kindText(device.kind, isLink)) at \(whole ? range.text : there.text), where its hypervisor gives it nothing (\(report.name(of: manifest.survey)))",
-          "add a region for it to \(report.name(of: manifest.survey)), or set status = \"reserved\" here")
-        continue
+      if let missing {
+        reportMissing(guest, device, isLink, range, missing, manifest, report)
+      } else if let region = manifest.region(at: range.address) {
+        checkKind(guest, device, isLink, range, region, manifest, report)
       }
-      guard let region = manifest.region(at: range.address) else { continue }
-      checkKind(guest, device, isLink, range, region, manifest, report)
     }
     if let region = device.ranges.first.flatMap({ manifest.region(at: $0.address) }) {
       checkInterrupts(guest, device.node, region, manifest, report)
     }
   }
-  for (index, region) in manifest.regions.enumerated() where !used[index] && region.kind == .passThrough {
+  for (index, region) in manifest.regions.enumerated() where !used.contains(index) && region.kind == .passThrough {
     report.add(
       .unusedRegion, region.survey, region.node,
       "\(region.range.text) is passed through, and no okay node of \(report.name(of: survey)) uses it",
       "set status = \"okay\" for its node there, or drop the region")
   }
+}
+
+extension Manifest {
+  /// The part of a range from the first address on that lies in no region; nil when all of it does. Adds the places of the regions
+  /// in which the part before lies.
+  fileprivate func missingPart(of range: AddressRange, _ used: inout Set<Int>) -> AddressRange? {
+    var address = range.address
+    while address < range.end {
+      guard let index = index(at: address) else { return AddressRange(address: address, size: range.end - address) }
+      used.insert(index)
+      address = regions[index].range.end
+    }
+    return nil
+  }
+}
+
+private func reportMissing(
+  _ guest: Guest, _ device: Device, _ isLink: Bool, _ range: AddressRange, _ missing: AddressRange, _ manifest: Manifest,
+  _ report: Report
+) {
+  // Memory of unknown size is filled in before the guest is created.
+  let isOpen = manifest.regions.contains { $0.range.size == 0 && range.end > $0.range.address }
+  if device.kind == .memory, isOpen { return }
+  let what = kindText(device.kind, isLink)
+  let place = missing.address == range.address ? range : missing
+  let file = report.name(of: manifest.survey)
+  report.add(
+    .missingRegion, guest.survey, device.node,
+    "\(guest.name)'s kernel is told of \(what) at \(place.text), where its hypervisor gives it nothing (\(file))",
+    "add a region for it to \(file), or set status = \"reserved\" here")
 }
 
 /// A region raises the interrupts that the guest's node waits for.
@@ -138,24 +156,26 @@ private func checkInterrupts(
   guard region.kind == .passThrough || region.kind == .emulated && !region.interrupts.isEmpty, manifest.maker == .xvisor else {
     return
   }
+  let place = report.place(region.survey, region.node)
+  let raised = region.interrupts.isEmpty ? "none" : listed(region.interrupts.prefix(8).map { "\($0)" })
   for interrupt in guest.survey.interrupts(node) where !region.interrupts.contains(interrupt.number) {
-    let place = report.place(region.survey, region.node)
-    let isSlip = region.interrupts.contains(interrupt.line)
-    let raised = region.interrupts.isEmpty ? "none" : listed(region.interrupts.prefix(8).map { "\($0)" })
+    var remedy = "make the two agree: interrupts = <\(interrupt.number)> in the region, or the node's own"
+    if region.interrupts.contains(interrupt.line) {
+      let offset = interrupt.number &- interrupt.line
+      remedy = "set interrupts = <\(interrupt.number)> in the region: the number of the Linux tree plus \(offset)"
+    }
     report.add(
       .interruptOffset, guest.survey, node,
-      "it waits for the controller's interrupt \(interrupt.number), and its region raises \(raised) (\(place))",
-      isSlip
-        ? "set interrupts = <\(interrupt.number)> in the region: the number of the Linux tree plus \(interrupt.number - interrupt.line)"
-        : "make the two agree: interrupts = <\(interrupt.number)> in the region, or the node's own")
+      "it waits for the controller's interrupt \(interrupt.number), and its region raises \(raised) (\(place))", remedy)
   }
 }
 
 private func kindText(_ kind: Device.Kind, _ isLink: Bool) -> String {
   switch kind {
   case .memory: "memory"
-  case .reservedMemory: isLink ? "a link's region" : "reserved memory"
-  case .virtual, .supplier, .peripheral: isLink ? "a link's region" : "registers"
+  case _ where isLink: "a link's region"
+  case .reservedMemory: "reserved memory"
+  case .virtual, .supplier, .peripheral: "registers"
   }
 }
 
@@ -211,7 +231,7 @@ private func checkPassedTwice(_ guests: [Guest], _ system: Survey?, _ report: Re
     }
   }
   let ram = RangeIndex(memory)
-  passed.sort { $0.range.address != $1.range.address ? $0.range.address < $1.range.address : $0.guest < $1.guest }
+  passed.sort { ($0.range.address, $0.guest) < ($1.range.address, $1.guest) }
   var last: (range: AddressRange, guest: Int, region: Manifest.Region)?
   for item in passed {
     if let last, last.range.overlaps(item.range) {
@@ -228,10 +248,7 @@ private func checkPassedTwice(_ guests: [Guest], _ system: Survey?, _ report: Re
         "correct host_physical_addr and physical_size; memory for two guests is made with 'shmem create'")
     }
   }
-  interrupts.sort {
-    $0.number != $1.number
-      ? $0.number < $1.number : $0.guest != $1.guest ? $0.guest < $1.guest : $0.region.node < $1.region.node
-  }
+  interrupts.sort { ($0.number, $0.guest, $0.region.node) < ($1.number, $1.guest, $1.region.node) }
   for (one, two) in zip(interrupts, interrupts.dropFirst()) where one.number == two.number && one.guest != two.guest {
     report.add(
       .passedTwice, two.region.survey, two.region.node,
@@ -242,12 +259,13 @@ private func checkPassedTwice(_ guests: [Guest], _ system: Survey?, _ report: Re
 
 /// Domains that share memory by a name share the same memory.
 private func checkPools(_ guests: [Guest], _ report: Report) {
-  var pools: [(name: String, guest: String, region: Manifest.Region)] = []
+  var pools: [String: (guest: String, region: Manifest.Region)] = [:]
   for guest in guests {
-    for region in guest.manifest?.regions ?? [] {
-      guard guest.manifest?.maker == .xen, case .shared(let name, _) = region.kind else { continue }
-      guard let first = pools.first(where: { sameText($0.name, name) }) else {
-        if pools.count < 1024 { pools.append((name, guest.name, region)) }
+    guard let manifest = guest.manifest, manifest.maker == .xen else { continue }
+    for region in manifest.regions {
+      guard case .shared(let name, _) = region.kind else { continue }
+      guard let first = pools[name] else {
+        pools[name] = (guest.name, region)
         continue
       }
       let there = report.place(first.region.survey, first.region.node)
@@ -264,7 +282,7 @@ private func checkPools(_ guests: [Guest], _ report: Report) {
           "give both the same host address")
       }
       let roles = [first.region, region].map { $0.survey.nodes[$0.node].property("role")?.string ?? "borrower" }
-      if roles.allSatisfy({ sameText($0, "owner") }) {
+      if roles == ["owner", "owner"] {
         report.add(
           .sharedMemory, region.survey, region.node, "\(guest.name) and \(first.guest) (\(there)) both own memory \"\(name)\"",
           "make one of them role = \"borrower\"")
@@ -297,12 +315,12 @@ func checkXenPaths(_ guests: [Guest], _ host: Survey, _ report: Report) {
 /// The two ends of a link are the same place of the same memory.
 private func checkSharedMemory(_ a: Guest, _ b: Guest, _ report: Report) {
   guard let one = a.manifest, let two = b.manifest else { return }
-  for link in a.links where sameText(link.peer ?? "", b.name) {
-    guard let end = b.links.first(where: { sameText($0.peer ?? "", a.name) && sameText($0.name, link.name) }),
+  for link in a.links where link.peer == b.name {
+    guard let end = b.links.first(where: { $0.peer == a.name && $0.name == link.name }),
       let x = link.range, let y = end.range, let here = one.region(at: x.address), let there = two.region(at: y.address),
       case .shared(let name, _) = here.kind, case .shared(let other, _) = there.kind
     else { continue }
-    if !sameText(name, other) {
+    if name != other {
       report.add(
         .sharedMemory, there.survey, there.node,
         "link \"\(link.name)\" is in shared memory \"\(other)\" for \(b.name), and in \"\(name)\" for \(a.name) (\(report.place(here.survey, here.node)))",

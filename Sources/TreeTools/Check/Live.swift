@@ -58,14 +58,15 @@ extension TreeCheck {
     let base = "\(sysfs)/firmware/devicetree/base"
     guard let root = realPath(base) else { throw .last }
     var found: [EnumeratedDevice] = []
-    for bus in try listDirectory("\(sysfs)/bus", limit: 4096).sorted(by: { $0.utf8.lexicographicallyPrecedes($1.utf8) }) {
+    for bus in try listDirectory("\(sysfs)/bus", limit: 4096).sorted() {
       let folder = "\(sysfs)/bus/\(bus)/devices"
       guard fileKind(folder) == .directory else { continue }
-      for name in try listDirectory(folder, limit: 1 << 16).sorted(by: { $0.utf8.lexicographicallyPrecedes($1.utf8) }) {
-        guard let node = realPath("\(folder)/\(name)/of_node"), node.hasBytePrefix("\(root)/") else { continue }
+      for name in try listDirectory(folder, limit: 1 << 16).sorted() {
+        guard let node = realPath("\(folder)/\(name)/of_node"), node.hasPrefix("\(root)/") else { continue }
         found.append(
           EnumeratedDevice(
-            name: name, node: node.dropping(root.utf8.count), hasDriver: fileKind("\(folder)/\(name)/driver") == .directory))
+            name: name, node: String(node.dropFirst(root.count)), hasDriver: fileKind("\(folder)/\(name)/driver") == .directory)
+        )
       }
     }
     return found
@@ -74,11 +75,11 @@ extension TreeCheck {
   /// Whether Linux makes a device of this node by itself: it has registers and a compatible, all buses above are such that
   /// their drivers do nothing else, and no early code takes it, as it does timers, clocks and interrupt controllers.
   private static func makesDevice(_ survey: Survey, _ device: Device) -> Bool {
-    guard device.kind == .peripheral || device.kind == .supplier else { return false }
+    guard device.hasRegisters else { return false }
     let node = survey.nodes[device.node]
     guard let compatible = node.property("compatible")?.strings, node.property("#clock-cells") == nil else { return false }
     // "arm,sp804", "arm,armv7-timer-mem", "ti,am335x-timer"
-    if node.name.hasBytePrefix("timer") || compatible.contains(where: { sameText($0, "arm,sp804") }) { return false }
+    if node.name.hasPrefix("timer") || compatible.contains("arm,sp804") { return false }
     var bus = survey.parents[device.node]
     while bus > 0 {
       let names = ["simple-bus", "simple-mfd", "isa", "arm,amba-bus"]

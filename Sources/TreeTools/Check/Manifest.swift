@@ -43,9 +43,13 @@ struct Manifest {
 
   /// The region at an address of the guest.
   func region(at address: UInt64) -> Region? {
-    let next = firstIndex(regions.count) { regions[$0].range.address > address }
-    guard next > 0, address < regions[next - 1].range.end else { return nil }
-    return regions[next - 1]
+    index(at: address).map { regions[$0] }
+  }
+
+  /// Which of `regions` it is.
+  func index(at address: UInt64) -> Int? {
+    let next = regions.partitioningIndex { $0.range.address > address }
+    return next > 0 && address < regions[next - 1].range.end ? next - 1 : nil
   }
 }
 
@@ -70,8 +74,7 @@ extension Manifest {
   /// Whether this is a guest of Xvisor's: the root is one, as in its own examples, or nodes below /guests are.
   static func xvisorGuests(in survey: Survey) -> [Int] {
     func isGuest(_ node: Int) -> Bool {
-      guard let type = survey.nodes[node].property("device_type")?.string else { return false }
-      return sameText(type, "guest") && survey.child(node, "aspace") != nil
+      survey.nodes[node].property("device_type")?.string == "guest" && survey.child(node, "aspace") != nil
     }
     if isGuest(0) { return [0] }
     guard let guests = survey.child(0, "guests") else { return [] }
@@ -93,7 +96,7 @@ extension Manifest {
   }
 
   private mutating func sort() {
-    regions.sort { $0.range.address < $1.range.address || $0.range.address == $1.range.address && $0.node < $1.node }
+    regions.sort { ($0.range.address, $0.node) < ($1.range.address, $1.node) }
   }
 
   private func region(xvisor index: Int, _ report: Report) -> Region? {
@@ -105,12 +108,12 @@ extension Manifest {
       return nil
     }
     let manifestType = text("manifest_type")
-    let isReal = sameText(manifestType, "real")
-    guard isReal || sameText(manifestType, "virtual") || sameText(manifestType, "alias") else {
+    let isReal = manifestType == "real"
+    guard isReal || manifestType == "virtual" || manifestType == "alias" else {
       return wrong("manifest_type is \"\(manifestType)\"", "set it to \"real\", \"virtual\" or \"alias\"")
     }
     let addressType = text("address_type")
-    guard sameText(addressType, "memory") || sameText(addressType, "io") else {
+    guard addressType == "memory" || addressType == "io" else {
       return wrong("address_type is \"\(addressType)\"", "set it to \"memory\" (or \"io\", for the ports of an x86 guest)")
     }
     guard let address = number("guest_physical_addr") else {
@@ -120,25 +123,24 @@ extension Manifest {
     guard let size = sizeProperty?.number else {
       return wrong("physical_size is missing, or is no size", "set it to the number of bytes")
     }
-    if sameText(addressType, "io") { return nil }
+    if addressType == "io" { return nil }
     let type = text("device_type")
     var kind = Kind.emulated
     var isAllocated = false
-    if sameText(manifestType, "alias") {
+    if manifestType == "alias" {
       kind = .alias
-    } else if sameText(type, "shared_ram") || sameText(type, "shared_rom") {
+    } else if type == "shared_ram" || type == "shared_rom" {
       guard let name = node.property("shared_mem")?.string else {
         return wrong(
           "a region of shared memory doesn't say which: shared_mem is missing", "set it to the name given to 'shmem create'")
       }
-      kind = .shared(name, isWritable: sameText(type, "shared_ram"))
-    } else if ["ram", "rom", "alloced_ram", "alloced_rom", "colored_ram", "colored_rom"].contains(where: { sameText($0, type) })
-    {
+      kind = .shared(name, isWritable: type == "shared_ram")
+    } else if ["ram", "rom", "alloced_ram", "alloced_rom", "colored_ram", "colored_rom"].contains(type) {
       kind = .memory
-      isAllocated = !sameText(type, "ram") && !sameText(type, "rom")
-    } else if isReal, sameText(type, "pt") {
+      isAllocated = type != "ram" && type != "rom"
+    } else if isReal, type == "pt" {
       kind = .passThrough
-    } else if type.utf8.isEmpty {
+    } else if type.isEmpty {
       return wrong("device_type is missing", "set it to \"alloced_ram\", \"shared_ram\", \"pt\" or an emulator's")
     }
     var host: UInt64?
@@ -186,8 +188,8 @@ extension Manifest {
     maker = .xen
     isComplete = false
     guest = survey.nodes[domain].name
-    let addressCells = Int(clamping: survey.nodes[domain].property("#address-cells")?.cell ?? 2)
-    let sizeCells = Int(clamping: survey.nodes[domain].property("#size-cells")?.cell ?? 1)
+    let addressCells = survey.nodes[domain].addressCells
+    let sizeCells = survey.nodes[domain].sizeCells
     for index in survey.children(domain) where survey.nodes[index].isCompatible(with: "xen,domain-shared-memory-v1") {
       let node = survey.nodes[index]
       guard let name = node.property("xen,shm-id")?.string, (1...15).contains(name.utf8.count) else {
@@ -212,8 +214,9 @@ extension Manifest {
       let region = Region(
         survey: survey, node: index, kind: .shared(name, isWritable: true),
         range: AddressRange(
-          address: number(cells, guestPlace, addressCells), size: number(cells, guestPlace + addressCells, sizeCells)),
-        host: hasHost ? number(cells, 0, addressCells) : nil)
+          address: cells[guestPlace...].prefix(addressCells).number,
+          size: cells[(guestPlace + addressCells)...].prefix(sizeCells).number),
+        host: hasHost ? cells.prefix(addressCells).number : nil)
       if region.range.size == 0 || region.range.size % 4096 != 0 || region.range.address % 4096 != 0
         || (region.host ?? 0) % 4096 != 0
       {
@@ -238,8 +241,8 @@ extension Manifest {
       let node = partial.nodes[index]
       guard let cells = node.property("xen,reg")?.cells else { continue }
       let parent = partial.nodes[partial.parents[index]]
-      let addressCells = Int(clamping: parent.property("#address-cells")?.cell ?? 2)
-      let sizeCells = Int(clamping: parent.property("#size-cells")?.cell ?? 1)
+      let addressCells = parent.addressCells
+      let sizeCells = parent.sizeCells
       guard (1...2).contains(addressCells), (1...2).contains(sizeCells), cells.count % (2 * addressCells + sizeCells) == 0
       else {
         report.add(
@@ -252,8 +255,10 @@ extension Manifest {
           Region(
             survey: partial, node: index, kind: .passThrough,
             range: AddressRange(
-              address: number(cells, place + addressCells + sizeCells, addressCells),
-              size: number(cells, place + addressCells, sizeCells)), host: number(cells, place, addressCells)))
+              address: cells[(place + addressCells + sizeCells)...].prefix(addressCells).number,
+              size: cells[(place + addressCells)...].prefix(sizeCells).number),
+            host: cells[place...].prefix(addressCells).number)
+        )
       }
     }
     // What Xen makes for each of its guests, from its public headers: interrupt controllers and virtio, a PL011.

@@ -11,7 +11,7 @@ func checkMemory(_ guest: Guest, _ report: Report) {
   let memory = RangeIndex(
     survey.devices.filter { $0.kind == .memory }.flatMap { device in device.ranges.map { ($0, device.node) } })
   let registers = RangeIndex(
-    survey.devices.filter { ($0.kind == .peripheral || $0.kind == .supplier) && survey.isOkay($0.node) }
+    survey.devices.filter { $0.hasRegisters && survey.isOkay($0.node) }
       .flatMap { device in device.ranges.map { ($0, device.node) } })
   var seen: [Int] = []
   for link in guest.links {
@@ -22,12 +22,12 @@ func checkMemory(_ guest: Guest, _ report: Report) {
       for range in device.ranges { regions.append((range, region)) }
     }
   }
-  for region in regions where region.range.address.addingReportingOverflow(region.range.size - 1).overflow {
+  for region in regions where region.range.wraps {
     report.add(
       .regionBounds, survey, region.node, "the region wraps around the end of the address space", "correct its reg")
   }
 
-  regions.sort { $0.range.address < $1.range.address || $0.range.address == $1.range.address && $0.node < $1.node }
+  regions.sort { ($0.range.address, $0.node) < ($1.range.address, $1.node) }
   var last: (range: AddressRange, node: Int)?
   for region in regions {
     if let before = last, before.node != region.node, before.range.overlaps(region.range) {

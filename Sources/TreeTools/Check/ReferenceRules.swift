@@ -7,6 +7,7 @@ func checkReferences(_ guests: [Guest], _ report: Report) {
   var channels: [Claim] = []
   var interrupts: [Claim] = []
   var supplies: [Claim] = []
+  let paths = pathNumbers(guests)
   for (index, guest) in guests.enumerated() {
     let survey = guest.survey
     // These two name things as they like.
@@ -29,9 +30,9 @@ func checkReferences(_ guests: [Guest], _ report: Report) {
             "\(reference.property) refers to \(survey.path(target)), which is another guest's: \(statusText(survey, target))",
             "drop the reference, or let a fixed-clock or regulator-fixed node stand for what the other guest keeps on")
         }
-        guard let identity = guest.identity(of: target) else { continue }
-        func claim(_ number: [UInt32]) -> Claim {
-          Claim(key: identity + number.map { UInt64($0) }, guest: index, node: node, target: target)
+        guard let identity = guest.identity(of: target, paths[index]) else { continue }
+        func claim(_ numbers: [UInt32]) -> Claim {
+          Claim(resource: Resource(identity: identity, numbers: numbers), guest: index, node: node, target: target)
         }
         switch supply {
         case .line: if let line = reference.arguments.first { lines.append(claim([line])) }
@@ -43,14 +44,14 @@ func checkReferences(_ guests: [Guest], _ report: Report) {
       }
       // Bao injects the interrupt of its shared memory into each guest by itself.
       if guest.manifest == nil, !survey.nodes[node].isCompatible(with: "bao,ipcshmem") {
-        interrupts += guest.interruptClaims(node, index)
+        interrupts += guest.interruptClaims(node, index, paths[index])
       }
     }
   }
   for (one, two) in clashes(lines, guests) {
     report.add(
       .gpioTwice, guests[two.guest].survey, two.node,
-      "it uses line \(two.key.last ?? 0) of \(guests[two.guest].survey.path(two.target)), which \(user(one, two, guests, report)) uses too",
+      "it uses line \(two.resource.numbers.last ?? 0) of \(guests[two.guest].survey.path(two.target)), which \(user(one, two, guests, report)) uses too",
       "leave the line to one of them; a guest can export it to the other")
   }
   for (one, two) in clashes(channels, guests) {
@@ -62,12 +63,12 @@ func checkReferences(_ guests: [Guest], _ report: Report) {
   for (one, two) in clashes(interrupts, guests) {
     report.add(
       .interruptTwice, guests[two.guest].survey, two.node,
-      "its interrupt \(two.key.last ?? 0) is that of \(user(one, two, guests, report)) too",
+      "its interrupt \(two.resource.numbers.last ?? 0) is that of \(user(one, two, guests, report)) too",
       "correct interrupts in one of the trees, or set status = \"reserved\" for the device there")
   }
-  var before: [UInt64] = []
-  for (one, two) in clashes(supplies, guests) where two.key != before {
-    before = two.key
+  var before: Resource?
+  for (one, two) in clashes(supplies, guests) where two.resource != before {
+    before = two.resource
     report.add(
       .sharedSupplier, guests[two.guest].survey, two.target,
       "it supplies \(guests[two.guest].survey.path(two.node)) here, and \(user(one, two, guests, report))",
@@ -82,20 +83,18 @@ private enum Supply {
   /// Something else that the driver doesn't start without.
   case other
 
+  private static let others: Set = [
+    "interrupt-parent", "interrupts-extended", "resets", "iommus", "mboxes", "phys", "pwms",
+  ]
+
   init?(_ property: String) {
-    let name = Array(property.utf8)
-    func ends(_ suffix: String) -> Bool { name.suffix(suffix.utf8.count).elementsEqual(suffix.utf8) }
-    if ends("gpios") || ends("gpio") {
+    if property.hasSuffix("gpios") || property.hasSuffix("gpio") {
       self = .line
-    } else if sameText(property, "dmas") {
+    } else if property == "dmas" {
       self = .channel
-    } else if ends("-supply") || ["clocks", "power-domains"].contains(where: { sameText($0, property) }) {
+    } else if property.hasSuffix("-supply") || property == "clocks" || property == "power-domains" {
       self = .switched
-    } else if property.hasBytePrefix("pinctrl-")
-      || ["interrupt-parent", "interrupts-extended", "resets", "iommus", "mboxes", "phys", "pwms"].contains(where: {
-        sameText($0, property)
-      })
-    {
+    } else if property.hasPrefix("pinctrl-") || Self.others.contains(property) {
       self = .other
     } else {
       return nil
@@ -103,10 +102,49 @@ private enum Supply {
   }
 }
 
+/// What a node is, on the board.
+private enum Identity: Hashable {
+  /// Where its registers are.
+  case address(UInt64)
+  /// What it is called, where it has none: a number of `pathNumbers`.
+  case path(Int)
+}
+
+/// A number for the path of each node of each guest, the same for the same path.
+private func pathNumbers(_ guests: [Guest]) -> [[Int]] {
+  /// Parents by their numbers; the root's is 0.
+  var known: [ChildName: Int] = [:]
+  return guests.map { guest in
+    var numbers = [0]
+    for node in guest.survey.nodes.indices.dropFirst() {
+      let name = ChildName(parent: numbers[guest.survey.parents[node]], name: guest.survey.nodes[node].name)
+      let number = known[name] ?? known.count + 1
+      known[name] = number
+      numbers.append(number)
+    }
+    return numbers
+  }
+}
+
+/// What there is once on the board: a node, or with `numbers` a part of it, such as a line.
+private struct Resource: Hashable, Comparable {
+  var identity: Identity
+  var numbers: [UInt32]
+
+  static func < (a: Resource, b: Resource) -> Bool {
+    switch (a.identity, b.identity) {
+    case (.address, .path): true
+    case (.path, .address): false
+    case (.address(let x), .address(let y)) where x != y: x < y
+    case (.path(let x), .path(let y)) where x != y: x < y
+    default: a.numbers.lexicographicallyPrecedes(b.numbers)
+    }
+  }
+}
+
 /// A use of something that there is once on the board.
 private struct Claim {
-  /// What is used.
-  var key: [UInt64]
+  var resource: Resource
   var guest: Int
   var node: Int
   /// The node of which it is a part.
@@ -116,24 +154,19 @@ private struct Claim {
 /// Uses of one thing by two guests, or by a guest's own device and its export.
 private func clashes(_ claims: [Claim], _ guests: [Guest]) -> [(Claim, Claim)] {
   let sorted = claims.sorted { a, b in
-    if a.key != b.key { return a.key.lexicographicallyPrecedes(b.key) }
-    return a.guest != b.guest ? a.guest < b.guest : a.node < b.node
+    a.resource != b.resource ? a.resource < b.resource : (a.guest, a.node) < (b.guest, b.node)
   }
-  var found: [(Claim, Claim)] = []
-  for (one, two) in zip(sorted, sorted.dropFirst()) where one.key == two.key {
+  let found = zip(sorted, sorted.dropFirst()).filter { one, two in
+    guard one.resource == two.resource else { return false }
     if one.guest == two.guest {
-      if one.node != two.node, guests[one.guest].isShared(one.node) != guests[two.guest].isShared(two.node) {
-        found.append((one, two))
-      }
-      continue
+      return one.node != two.node && guests[one.guest].isShared(one.node) != guests[two.guest].isShared(two.node)
     }
     // One device in two guests is a finding of its own.
-    if let a = guests[one.guest].place(of: one.node), let b = guests[two.guest].place(of: two.node), a == b { continue }
-    found.append((one, two))
+    let place = guests[one.guest].place(of: one.node)
+    return place == nil || place != guests[two.guest].place(of: two.node)
   }
   return found.sorted { a, b in
-    let (x, y) = ([a.1.guest, a.1.node, a.0.guest, a.0.node], [b.1.guest, b.1.node, b.0.guest, b.0.node])
-    return x.lexicographicallyPrecedes(y)
+    (a.1.guest, a.1.node, a.0.guest, a.0.node) < (b.1.guest, b.1.node, b.0.guest, b.0.node)
   }
 }
 
@@ -144,9 +177,9 @@ private func user(_ one: Claim, _ two: Claim, _ guests: [Guest], _ report: Repor
 
 extension Guest {
   /// What a node is, on the board: where its registers are, or else its path. Nil for what the hypervisor makes up.
-  fileprivate func identity(of node: Int) -> [UInt64]? {
-    guard let device = survey.device(node) else { return [1, survey.hashes[node]] }
-    return hostRange(device.ranges[0]).map { [0, $0.address] }
+  fileprivate func identity(of node: Int, _ paths: [Int]) -> Identity? {
+    guard let device = survey.device(node) else { return .path(paths[node]) }
+    return hostRange(device.ranges[0]).map { .address($0.address) }
   }
 
   /// Where its registers are on the board.
@@ -160,13 +193,11 @@ extension Guest {
 
   /// Whether somebody can switch off what it supplies, and no registers above it say that it is two guests'.
   fileprivate func isSwitchable(_ node: Int) -> Bool {
-    let fixed = ["fixed-clock", "fixed-factor-clock", "regulator-fixed", "regulator-fixed-clock", "regulator-fixed-domain"]
+    let fixed: Set = [
+      "fixed-clock", "fixed-factor-clock", "regulator-fixed", "regulator-fixed-clock", "regulator-fixed-domain",
+    ]
     if survey.nodes[node].property("regulator-always-on") != nil { return false }
-    if (survey.nodes[node].property("compatible")?.strings ?? []).contains(where: { name in
-      fixed.contains { sameText($0, name) }
-    }) {
-      return false
-    }
+    if let names = survey.nodes[node].property("compatible")?.strings, !fixed.isDisjoint(with: names) { return false }
     var at = node
     while at > 0 {
       if survey.device(at) != nil { return false }
@@ -176,13 +207,14 @@ extension Guest {
   }
 
   /// The shared peripheral interrupts of a node with registers on the board.
-  fileprivate func interruptClaims(_ node: Int, _ guest: Int) -> [Claim] {
-    guard let device = survey.device(node), device.kind == .peripheral || device.kind == .supplier else { return [] }
+  fileprivate func interruptClaims(_ node: Int, _ guest: Int, _ paths: [Int]) -> [Claim] {
+    guard let device = survey.device(node), device.hasRegisters else { return [] }
     var claims: [Claim] = []
     for interrupt in survey.interrupts(node) where !interrupt.isPrivate {
       let controller = survey.place(of: interrupt.controller)
-      guard survey.device(controller)?.kind == .virtual, let identity = identity(of: controller) else { continue }
-      claims.append(Claim(key: identity + [UInt64(interrupt.line)], guest: guest, node: node, target: controller))
+      guard survey.device(controller)?.kind == .virtual, let identity = identity(of: controller, paths) else { continue }
+      let resource = Resource(identity: identity, numbers: [interrupt.line])
+      claims.append(Claim(resource: resource, guest: guest, node: node, target: controller))
     }
     return claims
   }
@@ -192,11 +224,7 @@ extension Survey {
   /// A node's interrupts; none when the tree doesn't make sense of them.
   func interrupts(_ node: Int) -> [Interrupt] {
     guard hasFollowableInterrupts else { return [] }
-    do throws(InterruptError) {
-      return try nodes[node].interrupts(references.phandles)
-    } catch {
-      return []
-    }
+    return (try? nodes[node].interrupts(references.phandles)) ?? []
   }
 }
 

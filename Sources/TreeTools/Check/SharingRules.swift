@@ -5,7 +5,7 @@ import Partition
 /// Links, exports and imports of all guests against each other.
 func checkSharing(_ guests: [Guest], _ report: Report) {
   for (index, guest) in guests.enumerated() {
-    if guest.survey.guestNode != nil, let twin = guests[..<index].first(where: { sameText($0.name, guest.name) }) {
+    if guest.survey.guestNode != nil, let twin = guests[..<index].first(where: { $0.name == guest.name }) {
       report.add(
         .duplicateGuest, guest.survey, guest.survey.guestNode ?? 0,
         "this guest is called \(guest.name), as the one of \(report.name(of: twin.survey))",
@@ -13,7 +13,7 @@ func checkSharing(_ guests: [Guest], _ report: Report) {
       )
     }
     for link in guest.links { checkPeer(guest, link, guests, report) }
-    for other in guests[..<index] where !sameText(other.name, guest.name) { checkLinks(other, guest, report) }
+    for other in guests[..<index] where other.name != guest.name { checkLinks(other, guest, report) }
     for offer in guest.exports { checkExport(guest, offer, report) }
     checkI2C(guest, report)
     for request in guest.imports { checkImport(guest, request, guests, report) }
@@ -22,11 +22,11 @@ func checkSharing(_ guests: [Guest], _ report: Report) {
 
 private func checkPeer(_ guest: Guest, _ link: Guest.LinkEnd, _ guests: [Guest], _ report: Report) {
   guard let peer = link.peer else { return }
-  if sameText(peer, guest.name) {
+  if peer == guest.name {
     report.add(
       .unknownGuest, guest.survey, link.node, "peer-name \"\(peer)\" is this guest itself", "name the guest at the other end")
-  } else if guests.count > 1, !guests.contains(where: { sameText($0.name, peer) }) {
-    let names = guests.map { $0.name }.filter { !sameText($0, guest.name) }
+  } else if guests.count > 1, !guests.contains(where: { $0.name == peer }) {
+    let names = guests.map { $0.name }.filter { $0 != guest.name }
     let near = nearest(peer, in: names)
     report.add(
       .unknownGuest, guest.survey, link.node, "peer-name \"\(peer)\" is none of the guests whose trees are checked",
@@ -37,10 +37,10 @@ private func checkPeer(_ guest: Guest, _ link: Guest.LinkEnd, _ guests: [Guest],
 
 /// The links between two guests, which come in pairs.
 private func checkLinks(_ a: Guest, _ b: Guest, _ report: Report) {
-  var those = b.links.filter { sameText($0.peer ?? "", a.name) }
+  var those = b.links.filter { $0.peer == a.name }
   var alone: [Guest.LinkEnd] = []
-  for link in a.links where sameText(link.peer ?? "", b.name) {
-    if let index = those.firstIndex(where: { sameText($0.name, link.name) }) {
+  for link in a.links where link.peer == b.name {
+    if let index = those.firstIndex(where: { $0.name == link.name }) {
       checkEnds(a, link, b, those.remove(at: index), report)
     } else {
       alone.append(link)
@@ -68,31 +68,26 @@ private func checkLinks(_ a: Guest, _ b: Guest, _ report: Report) {
 }
 
 private func checkEnds(_ a: Guest, _ one: Guest.LinkEnd, _ b: Guest, _ two: Guest.LinkEnd, _ report: Report) {
-  func differ(_ rule: Rule, _ what: String, _ here: String, _ there: String, _ remedy: String, _ report: Report) {
+  func compare(_ rule: Rule, _ what: String, _ here: String, _ there: String, _ remedy: String) {
+    guard here != there else { return }
     report.add(
       rule, b.survey, two.node, "\(what) is \(here) here, and \(there) at \(a.name) (\(report.place(a.survey, one.node)))",
       remedy)
   }
-  if let x = one.role, let y = two.role, sameText(x, y) {
-    differ(
-      .linkRole, "role", "\"\(y)\"", "the same", "make the guest with the peripheral the \"owner\", the other the \"borrower\"",
-      report)
+  if let role = two.role, role == one.role {
+    report.add(
+      .linkRole, b.survey, two.node,
+      "role is \"\(role)\" here, and the same at \(a.name) (\(report.place(a.survey, one.node)))",
+      "make the guest with the peripheral the \"owner\", the other the \"borrower\"")
   }
-  if let x = one.range, let y = two.range, x.size != y.size {
-    differ(
-      .linkSize, "the region's size", hexadecimal(y.size), hexadecimal(x.size),
-      "give both regions the size that the hypervisor shares", report)
+  if let here = two.range, let there = one.range {
+    compare(
+      .linkSize, "the region's size", hexadecimal(here.size), hexadecimal(there.size),
+      "give both regions the size that the hypervisor shares")
   }
-  if one.channels != two.channels {
-    differ(.linkChannels, "channels", "\(two.channels)", "\(one.channels)", "set the same number in both trees", report)
-  }
-  if !sameText(one.doorbell, two.doorbell) {
-    differ(
-      .linkDoorbell, "doorbell", "\"\(two.doorbell)\"", "\"\(one.doorbell)\"", "set the same in both trees", report)
-  }
-  if !sameText(one.mapping, two.mapping) {
-    differ(.linkMapping, "mapping", "\"\(two.mapping)\"", "\"\(one.mapping)\"", "set the same in both trees", report)
-  }
+  compare(.linkChannels, "channels", "\(two.channels)", "\(one.channels)", "set the same number in both trees")
+  compare(.linkDoorbell, "doorbell", "\"\(two.doorbell)\"", "\"\(one.doorbell)\"", "set the same in both trees")
+  compare(.linkMapping, "mapping", "\"\(two.mapping)\"", "\"\(one.mapping)\"", "set the same in both trees")
 }
 
 private func checkExport(_ guest: Guest, _ offer: Guest.Offer, _ report: Report) {
@@ -104,7 +99,7 @@ private func checkExport(_ guest: Guest, _ offer: Guest.Offer, _ report: Report)
       "set status = \"okay\" there if this guest owns it, else drop the export")
   }
   for client in unique(offer.clients) {
-    let reaches = guest.links.contains { sameText($0.peer ?? "", client) && sameText($0.role ?? "owner", "owner") }
+    let reaches = guest.links.contains { $0.peer == client && ($0.role ?? "owner") == "owner" }
     if !reaches {
       report.add(
         .exportUnreachable, survey, offer.node,
@@ -112,7 +107,7 @@ private func checkExport(_ guest: Guest, _ offer: Guest.Offer, _ report: Report)
         "add the link, or take \(client) out of clients")
     }
   }
-  for reference in survey.references.of(survey.nodes[offer.node]) where sameText(reference.property, "gpios") {
+  for reference in survey.references.of(survey.nodes[offer.node]) where reference.property == "gpios" {
     guard let controller = reference.target.map({ survey.place(of: $0) }), !survey.isOkay(controller) else { continue }
     report.add(
       .exportNotOkay, survey, offer.node,
@@ -133,7 +128,7 @@ private struct Writing {
 private func checkI2C(_ guest: Guest, _ report: Report) {
   let survey = guest.survey
   var writings: [Writing] = []
-  for offer in guest.exports where sameText(offer.type, "i2c") {
+  for offer in guest.exports where offer.type == "i2c" {
     let drivers = offer.device.map { driven(survey, $0) } ?? []
     for index in survey.children(offer.node).prefix(Partition.maximumElements) where survey.nodes[index].isOkay {
       let node = survey.nodes[index]
@@ -151,7 +146,7 @@ private func checkI2C(_ guest: Guest, _ report: Report) {
           "set status = \"reserved\" for that node, or don't grant the address")
       }
       let access = node.property("access")?.string ?? survey.nodes[offer.node].property("access")?.string ?? "rw"
-      guard !sameText(access, "ro") else { continue }
+      guard access != "ro" else { continue }
       let clients = unique(
         node.property("clients")?.strings ?? survey.nodes[offer.node].property("clients")?.strings ?? [])
       if let other = writings.first(where: { $0.address == address && $0.bus == offer.device }) {
@@ -180,12 +175,12 @@ private func driven(_ survey: Survey, _ bus: Int) -> [(address: UInt32, node: In
 }
 
 private func checkImport(_ guest: Guest, _ request: Guest.Request, _ guests: [Guest], _ report: Report) {
-  guard let link = request.link, let peer = guest.links[link].peer, let owner = guests.first(where: { sameText($0.name, peer) })
+  guard let link = request.link, let peer = guest.links[link].peer, let owner = guests.first(where: { $0.name == peer })
   else { return }
   let exports = owner.exports
-  guard let offer = exports.first(where: { sameText($0.name, request.remoteName) }) else {
+  guard let offer = exports.first(where: { $0.name == request.remoteName }) else {
     let elsewhere = guests.first { other in
-      !sameText(other.name, guest.name) && other.exports.contains { sameText($0.name, request.remoteName) }
+      other.name != guest.name && other.exports.contains { $0.name == request.remoteName }
     }
     let remedy: String
     if let elsewhere {
@@ -198,13 +193,13 @@ private func checkImport(_ guest: Guest, _ request: Guest.Request, _ guests: [Gu
     report.add(.importNotExported, guest.survey, request.node, "\(owner.name) exports no \"\(request.remoteName)\"", remedy)
     return
   }
-  if !sameText(offer.type, request.type) {
+  if offer.type != request.type {
     report.add(
       .importNotExported, guest.survey, request.node,
       "it is imported as class \"\(request.type)\", and exported as \"\(offer.type)\" (\(report.place(owner.survey, offer.node)))",
       "set the same class in both")
   }
-  if !offer.clients.contains(where: { sameText($0, guest.name) }) {
+  if !offer.clients.contains(guest.name) {
     report.add(
       .importNotGranted, guest.survey, request.node,
       "\(owner.name) exports \"\(offer.name)\" to \(listed(unique(offer.clients))), not to \(guest.name)",
@@ -214,9 +209,8 @@ private func checkImport(_ guest: Guest, _ request: Guest.Request, _ guests: [Gu
 
 /// Each text once, in the order of the first; at most 64.
 private func unique(_ texts: [String]) -> [String] {
-  var found: [String] = []
-  for text in texts where found.count < 64 && !found.contains(where: { sameText($0, text) }) { found.append(text) }
-  return found
+  var seen: Set<String> = []
+  return Array(texts.filter { seen.insert($0).inserted }.prefix(64))
 }
 
 /// "its status is "reserved"", or the bus's.

@@ -13,7 +13,7 @@ func checkTree(_ survey: Survey, _ report: Report) {
 func checkNames(_ survey: Survey, limit: Int, _ report: Report) {
   for (index, node) in survey.nodes.enumerated() {
     let name = node.name
-    if index > 0, !isName(name) {
+    if index > 0, !name.hasOnlyLettersDigits(and: ",._+-@") {
       report.add(
         .badName, survey, index, "its name has a character that no node's may have",
         "use letters, digits and ,._+- and one @ before the unit address")
@@ -22,7 +22,7 @@ func checkNames(_ survey: Survey, limit: Int, _ report: Report) {
       report.add(
         .badName, survey, index, "its name has \(name.utf8.count) characters, and the hypervisor takes \(limit)", "shorten it")
     }
-    if let property = node.propertyNames.first(where: { !isPropertyName($0) }) {
+    if let property = node.propertyNames.first(where: { !$0.hasOnlyLettersDigits(and: ",._+?#-") }) {
       report.add(
         .badName, survey, index,
         "the name of property \"\(property)\" has a character that no property's may have, or none at all",
@@ -31,26 +31,10 @@ func checkNames(_ survey: Survey, limit: Int, _ report: Report) {
   }
 }
 
-private func isName(_ name: String) -> Bool {
-  !name.utf8.isEmpty && name.utf8.allSatisfy { isLetterOrDigit($0) || has(",._+-@", $0) }
-}
-
-private func isPropertyName(_ name: String) -> Bool {
-  !name.utf8.isEmpty && name.utf8.allSatisfy { isLetterOrDigit($0) || has(",._+?#-", $0) }
-}
-
-private func isLetterOrDigit(_ byte: UInt8) -> Bool {
-  byte >= 0x30 && byte <= 0x39 || byte >= 0x41 && byte <= 0x5a || byte >= 0x61 && byte <= 0x7a
-}
-
-private func has(_ characters: StaticString, _ byte: UInt8) -> Bool {
-  characters.withUTF8Buffer { unsafe $0.contains(byte) }
-}
-
 private func checkAliases(_ survey: Survey, _ report: Report) {
   guard let aliases = survey.child(0, "aliases") else { return }
-  for (name, value) in survey.nodes[aliases].properties where !sameText(name, "phandle") && !sameText(name, "linux,phandle") {
-    guard let target = value.string, target.hasBytePrefix("/"), survey.node(path: target) == nil else {
+  for (name, value) in survey.nodes[aliases].properties where name != "phandle" && name != "linux,phandle" {
+    guard let target = value.string, target.hasPrefix("/"), survey.node(path: target) == nil else {
       continue
     }
     report.add(
@@ -65,8 +49,7 @@ private func checkConsole(_ survey: Survey, _ report: Report) {
   for name in ["stdout-path", "linux,stdout-path"] {
     guard let text = survey.nodes[chosen].property(name)?.string else { continue }
     // What is behind the colon is the speed.
-    let path = text.parts(separatedBy: 0x3a)[0]
-    guard let target = survey.resolve(path) else {
+    guard let target = survey.resolve(text.before(":")) else {
       report.add(
         .danglingStdout, survey, chosen, "\(name) is \"\(text)\", which leads to no node of this tree",
         "name the console that this guest has")
@@ -84,9 +67,9 @@ private func checkConsole(_ survey: Survey, _ report: Report) {
 extension Survey {
   /// The node at a path, or behind an alias and a path below it.
   func resolve(_ path: String) -> Int? {
-    if path.hasBytePrefix("/") { return node(path: path) }
-    let parts = path.parts(separatedBy: 0x2f)
-    guard let aliases = child(0, "aliases"), let target = nodes[aliases].property(parts[0])?.string else { return nil }
-    return node(path: parts.dropFirst().reduce(target) { "\($0)/\($1)" })
+    if path.hasPrefix("/") { return node(path: path) }
+    let alias = path.before("/")
+    guard let aliases = child(0, "aliases"), let target = nodes[aliases].property(alias)?.string else { return nil }
+    return node(path: target + path.dropFirst(alias.count))
   }
 }

@@ -108,13 +108,11 @@ extension Node {
   /// Controllers whose `interrupt-map` has a meaning of its own: Linux knows them by name, and so do we. The parents' addresses
   /// are left out of it.
   var hasOwnInterruptMap: Bool {
-    guard let names = property("compatible")?.strings else { return false }
-    return names.contains { name in
-      [
-        "fsl,ls1021a-extirq", "fsl,ls1043a-extirq", "fsl,ls1088a-extirq", "renesas,rza1-irqc", "realtek,rtl-intc",
-        "CBEA,platform-spider-pic", "sti,platform-spider-pic",
-      ].contains { sameText($0, name) }
-    }
+    let known: Set = [
+      "fsl,ls1021a-extirq", "fsl,ls1043a-extirq", "fsl,ls1088a-extirq", "renesas,rza1-irqc", "realtek,rtl-intc",
+      "CBEA,platform-spider-pic", "sti,platform-spider-pic",
+    ]
+    return !known.isDisjoint(with: property("compatible")?.strings ?? [])
   }
 
   fileprivate func interruptCells(askedBy node: Node) throws(InterruptError) -> Int {

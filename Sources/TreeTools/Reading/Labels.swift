@@ -20,9 +20,9 @@ extension DeviceTree {
   private func labels(_ name: String) -> [NodeLabel] {
     guard let node = root.child(name) else { return [] }
     var labels: [NodeLabel] = []
-    for property in node.propertyNames where !sameText(property, "phandle") && !sameText(property, "name") {
+    for property in node.propertyNames where property != "phandle" && property != "name" {
       let path = node.property(property)?.string ?? ""
-      labels.append(NodeLabel(name: property, path: path, node: path.utf8.isEmpty ? nil : self.node(at: path)))
+      labels.append(NodeLabel(name: property, path: path, node: path.isEmpty ? nil : self.node(at: path)))
     }
     return labels
   }
@@ -35,7 +35,7 @@ extension DeviceTree {
 
   private func consolePath(_ name: String) -> NodeLabel? {
     guard let property = root.child("chosen")?.property(name) else { return nil }
-    let path = property.string?.parts(separatedBy: 0x3a).first ?? ""
-    return NodeLabel(name: name, path: path, node: path.utf8.isEmpty ? nil : node(at: path))
+    let path = property.string?.before(":") ?? ""
+    return NodeLabel(name: name, path: path, node: path.isEmpty ? nil : node(at: path))
   }
 }

@@ -17,10 +17,7 @@ public struct ReservedMemory: Sendable {
 extension DeviceTree {
   /// The nodes of main memory: those whose `device_type` is "memory" (Devicetree Specification §3.4), whatever their status.
   public var memoryNodes: [Node] {
-    root.children.filter { node in
-      guard let type = node.property("device_type")?.string else { return false }
-      return sameText(type, "memory")
-    }
+    root.children.filter { $0.property("device_type")?.string == "memory" }
   }
 
   /// Main memory by physical addresses, in the order of the tree. Empty ranges, which firmware fills in, are left out.
@@ -44,6 +41,6 @@ extension Property {
   /// The value as one number of one or two cells.
   public var number: UInt64? {
     guard let cells, !cells.isEmpty, cells.count <= 2 else { return nil }
-    return cells.reduce(0) { $0 << 32 | UInt64($1) }
+    return cells[...].number
   }
 }

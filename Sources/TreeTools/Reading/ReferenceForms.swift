@@ -28,44 +28,35 @@ enum ReferenceForm: Sendable {
 
 /// The properties that refer to nodes, by name.
 struct ReferenceForms: Sendable {
-  /// By the length of the name.
-  private var byLength: [[(name: [UInt8], form: ReferenceForm)]] = []
+  private let byName: [String: ReferenceForm]
 
   init() {
-    for (names, form) in Self.lists {
-      for name in names.parts(separatedBy: 0x20) {
-        let bytes = Array(name.utf8)
-        while byLength.count <= bytes.count { byLength.append([]) }
-        byLength[bytes.count].append((bytes, form))
-      }
-    }
+    let pairs = Self.lists.flatMap { names, form in names.split(separator: " ").map { (String($0), form) } }
+    byName = Dictionary(pairs) { first, _ in first }
   }
 
   /// Nil for a property that refers to nothing.
-  func form(of name: ArraySlice<UInt8>, in node: Node) -> ReferenceForm? {
-    if name.count < byLength.count, let found = byLength[name.count].first(where: { name.elementsEqual($0.name) }) {
-      return found.form
-    }
-    if name.ends(with: "gpios") || name.ends(with: "gpio") { return isGPIO(name, node) ? Self.gpio : nil }
-    if name.ends(with: "-supply") || name.ends(with: "-phandle") || name.ends(with: "-handle") { return .list }
-    if name.ends(with: "-syscon") || name.starts(with: "st,syscfg-".utf8) { return .first }
-    if name.starts(with: "pinctrl-".utf8), name.dropFirst(8).allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }), name.count > 8 {
-      return .list
-    }
-    if name.elementsEqual("device".utf8) || name.elementsEqual("link".utf8) { return node.isInGuestNode ? .list : nil }
+  func form(of name: String, in node: Node) -> ReferenceForm? {
+    if let form = byName[name] { return form }
+    if name.hasSuffix("gpios") || name.hasSuffix("gpio") { return isGPIO(name, node) ? Self.gpio : nil }
+    if ["-supply", "-phandle", "-handle"].contains(where: { name.hasSuffix($0) }) { return .list }
+    if name.hasSuffix("-syscon") || name.hasPrefix("st,syscfg-") { return .first }
+    if name.hasPrefix("pinctrl-"), name.count > 8, name.dropFirst(8).allSatisfy({ ("0"..."9").contains($0) }) { return .list }
+    switch name {
+    case "device", "link": return node.isInGuestNode ? .list : nil
     // A domain of a system device tree has a mask behind it.
-    if name.elementsEqual("cpus".utf8) { return node.isCompatible(with: "openamp,domain-v1") ? .first : .list }
-    return nil
+    case "cpus": return node.isCompatible(with: "openamp,domain-v1") ? .first : .list
+    default: return nil
+    }
   }
 
   private static var gpio: ReferenceForm { .counted("#gpio-cells", optional: false) }
 
   /// "gpios", "gpio", "reset-gpios": but not numbers of lines, and not a hog's, which are lines of the controller that it is in.
-  private func isGPIO(_ name: ArraySlice<UInt8>, _ node: Node) -> Bool {
-    let stem = name.dropLast(name.last == 0x73 ? 5 : 4)
-    guard stem.isEmpty || stem.last == 0x2d else { return false }
-    if stem.ends(with: "nr-") || stem.ends(with: "num-") { return false }
-    return stem.isEmpty ? node.property("gpio-hog") == nil : !name.elementsEqual("extclock-gpio".utf8)
+  private func isGPIO(_ name: String, _ node: Node) -> Bool {
+    let stem = name.dropLast(name.hasSuffix("s") ? 5 : 4)
+    if stem.isEmpty { return node.property("gpio-hog") == nil }
+    return stem.hasSuffix("-") && !stem.hasSuffix("nr-") && !stem.hasSuffix("num-") && name != "extclock-gpio"
   }
 
   /// Names, with spaces between them, of the same form.
@@ -143,12 +134,6 @@ struct ReferenceForms: Sendable {
         """, .first
       ),
     ]
-  }
-}
-
-extension ArraySlice<UInt8> {
-  fileprivate func ends(with suffix: String) -> Bool {
-    suffix.utf8.count <= count && self.suffix(suffix.utf8.count).elementsEqual(suffix.utf8)
   }
 }
 

@@ -86,8 +86,9 @@ public struct NodeReferences: Sequence, IteratorProtocol, Sendable {
       guard let record = records.popFirst() else { return nil }
       reader = nil
       guard record.value.count > 0, record.value.count % 4 == 0 else { continue }
-      guard let form = forms.form(of: node.tree.slice(record.name), in: node) else { continue }
-      reader = ReferenceReader(node: node, record: record, form: form, phandles: phandles)
+      let name = String(decoding: node.tree.slice(record.name), as: UTF8.self)
+      guard let form = forms.form(of: name, in: node) else { continue }
+      reader = ReferenceReader(node: node, property: name, value: record.value, form: form, phandles: phandles)
     }
   }
 }
@@ -97,7 +98,7 @@ extension Node {
   fileprivate var isOfNames: Bool {
     var node = self
     while let parent = node.parent {
-      if parent.parent == nil { return sameText(node.name, "aliases") || node.hasName(prefix: "__") }
+      if parent.parent == nil { return node.name == "aliases" || node.name.hasPrefix("__") }
       node = parent
     }
     return false
@@ -107,20 +108,14 @@ extension Node {
 /// Goes through a property's references.
 private struct ReferenceReader: Sendable {
   let node: Node
-  let record: PropertyRecord
+  let property: String
+  let value: Extent
   let form: ReferenceForm
   let phandles: PhandleTable
   var place = 0
 
-  init(node: Node, record: PropertyRecord, form: ReferenceForm, phandles: PhandleTable) {
-    self.node = node
-    self.record = record
-    self.form = form
-    self.phandles = phandles
-  }
-
-  private var count: Int { Int(record.value.count) / 4 }
-  private func cell(_ index: Int) -> UInt32 { bigEndianWord(node.tree.bytes, at: Int(record.value.start) + 4 * index) }
+  private var count: Int { Int(value.count) / 4 }
+  private func cell(_ index: Int) -> UInt32 { bigEndianWord(node.tree.bytes, at: Int(value.start) + 4 * index) }
 
   mutating func next() -> Reference? {
     while place < count {
@@ -144,7 +139,7 @@ private struct ReferenceReader: Sendable {
           .noCells(form.cellsName)
         }
       return Reference(
-        node: node, property: String(decoding: node.tree.slice(record.name), as: UTF8.self), cell: at, phandle: phandle,
+        node: node, property: property, cell: at, phandle: phandle,
         target: target, arguments: (at + 1..<at + 1 + taken).map { cell($0) }, flaw: flaw,
         unreadCells: wanted == nil ? behind : 0)
     }

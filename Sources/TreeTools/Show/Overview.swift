@@ -86,7 +86,8 @@ public struct Overview: Sendable {
 
   private static func peripherals(_ tree: DeviceTree) -> [Peripheral] {
     let phandles = PhandleTable(tree)
-    let aliases = tree.aliases.compactMap { alias in alias.node.map { (name: alias.name, place: $0.place) } }
+    let aliases = Dictionary(
+      tree.aliases.compactMap { alias in alias.node.map { ($0.place, alias.name) } }, uniquingKeysWith: { $1 })
     var found: [Peripheral] = []
     /// What is a part of a peripheral that was found.
     var isPart = [Bool](repeating: false, count: tree.nodeCount)
@@ -95,8 +96,8 @@ public struct Overview: Sendable {
       guard node.property("reg") != nil, node.property("compatible") != nil, node.isReachable, !node.isInterruptController,
         let range = node.physicalRanges?.first(where: { $0.size > 0 })
       else { continue }
-      if node.parent?.parent == nil, node.property("device_type")?.string.map({ sameText($0, "memory") }) == true { continue }
-      if let parent = node.parent, parent.parent?.parent == nil, sameText(parent.name, "reserved-memory") { continue }
+      if node.parent?.parent == nil, node.property("device_type")?.string == "memory" { continue }
+      if let parent = node.parent, parent.parent?.parent == nil, parent.name == "reserved-memory" { continue }
       if let parent = node.parent, isPart[parent.place], let whole = parent.physicalRanges,
         whole.contains(where: { $0.contains(range) })
       {
@@ -104,7 +105,7 @@ public struct Overview: Sendable {
         continue
       }
       isPart[place] = true
-      let name = aliases.last { $0.place == place }?.name ?? node.name.parts(separatedBy: 0x40)[0]
+      let name = aliases[place] ?? node.name.before("@")
       let interrupts = (try? node.interrupts(phandles)) ?? []
       found.append(
         Peripheral(name: name, path: node.path, range: range, interrupts: interrupts.compactMap { $0.hardwareLine?.line }))
@@ -115,8 +116,8 @@ public struct Overview: Sendable {
   private mutating func add(_ link: PartitionLink, of guest: String) {
     let isOwner = link.role == .owner
     if let index = links.firstIndex(where: {
-      sameText($0.name, link.name) && sameText((isOwner ? $0.borrower : $0.owner) ?? link.peerName, link.peerName)
-        && (isOwner ? $0.owner : $0.borrower).map { sameText($0, guest) } ?? true
+      let (near, far) = isOwner ? ($0.owner, $0.borrower) : ($0.borrower, $0.owner)
+      return $0.name == link.name && (far ?? link.peerName) == link.peerName && (near ?? guest) == guest
     }) {
       if isOwner { links[index].owner = guest } else { links[index].borrower = guest }
       return
@@ -130,14 +131,11 @@ public struct Overview: Sendable {
   private mutating func add(_ export: Export, of guest: String, _ partition: Partition) {
     // On a bus each address or chip select has a grant of its own.
     let grants = export.elements.isEmpty ? [export.grant] : export.elements.map { $0.grant }
-    var clients: [String] = []
-    for client in grants.flatMap({ $0.clients }) where !clients.contains(where: { sameText($0, client) }) {
-      clients.append(client)
-    }
-    for client in clients {
-      let accesses = grants.filter { $0.clients.contains { sameText($0, client) } }.map { $0.access }
+    var seen: Set<String> = []
+    for client in grants.flatMap({ $0.clients }) where seen.insert(client).inserted {
+      let accesses = grants.filter { $0.clients.contains(client) }.map { $0.access }
       let access = accesses.allSatisfy { $0 == accesses[0] } ? accesses[0].text : "rw and less"
-      let link = partition.links.first { $0.role == .owner && sameText($0.peerName, client) }
+      let link = partition.links.first { $0.role == .owner && $0.peerName == client }
       loans.append(
         Loan(
           name: export.name, type: export.peripheralClass.name, access: access, owner: guest, borrower: client,
@@ -149,7 +147,7 @@ public struct Overview: Sendable {
     guard partition.links.indices.contains(wanted.link) else { return }
     let link = partition.links[wanted.link]
     if let index = loans.firstIndex(where: {
-      sameText($0.name, wanted.remoteName) && sameText($0.borrower, guest) && sameText($0.owner ?? "", link.peerName)
+      $0.name == wanted.remoteName && $0.borrower == guest && $0.owner == link.peerName
     }) {
       loans[index].importedAs = wanted.name
       return
@@ -186,7 +184,13 @@ extension PartitionLink {
 }
 
 extension Access {
-  var text: String { self == .readWrite ? "rw" : self == .readOnly ? "ro" : "wo" }
+  var text: String {
+    switch self {
+    case .readWrite: "rw"
+    case .readOnly: "ro"
+    case .writeOnly: "wo"
+    }
+  }
 }
 
 /// "1 MiB", "4 KiB", "100 B"

@@ -22,13 +22,13 @@ private struct Picture {
   /// Those with a tree, then those that are only spoken of.
   private var names: [String]
   private var boxHeight = 0
-  private var body: [UInt8] = []
+  private var body = ""
 
   init(_ overview: Overview) {
     self.overview = overview
     names = overview.guests.map { $0.name }
     for name in overview.links.flatMap({ [$0.owner, $0.borrower] }) + overview.loans.map({ $0.borrower }) {
-      if let name, !names.contains(where: { sameText($0, name) }) { names.append(name) }
+      if let name, !names.contains(name) { names.append(name) }
     }
     let rows = names.map { min(rowCount($0), Self.maximumRows + 2) }.reduce(1) { max($0, $1) }
     boxHeight = Self.headHeight + rows * Self.rowHeight + 12
@@ -40,11 +40,11 @@ private struct Picture {
   }
 
   private func peripherals(_ name: String) -> [Overview.Peripheral] {
-    overview.guests.first { sameText($0.name, name) }?.peripherals ?? []
+    overview.guests.first { $0.name == name }?.peripherals ?? []
   }
 
   private func imports(_ name: String) -> [Overview.Loan] {
-    overview.loans.filter { sameText($0.borrower, name) && $0.importedAs != nil }
+    overview.loans.filter { $0.borrower == name && $0.importedAs != nil }
   }
 
   private func rowCount(_ name: String) -> Int {
@@ -52,7 +52,7 @@ private struct Picture {
     return peripherals(name).count + imports + (imports > 0 ? 1 : 0)
   }
 
-  private func index(_ name: String?) -> Int? { name.flatMap { name in names.firstIndex { sameText($0, name) } } }
+  private func index(_ name: String?) -> Int? { name.flatMap { names.firstIndex(of: $0) } }
 
   private func left(_ guest: Int) -> Int { Self.margin + guest * (Self.boxWidth + Self.gap) }
 
@@ -100,23 +100,20 @@ private struct Picture {
       <rect width="\(width)" height="\(height)" fill="#ffffff"/>
 
       """
-    return "\(head)\(String(decoding: body, as: UTF8.self))</svg>\n"
+    return "\(head)\(body)</svg>\n"
   }
 
   private var title: String { "Who owns, lends and reaches what: \(listed(Array(names.prefix(8))))" }
 
   private func loans(of link: Overview.Link) -> [Overview.Loan] {
     overview.loans.filter { loan in
-      guard let name = loan.link, sameText(name, link.name), link.borrower.map({ sameText($0, loan.borrower) }) ?? true else {
-        return false
-      }
-      return true
+      loan.link == link.name && (link.borrower ?? loan.borrower) == loan.borrower
     }
   }
 
   private mutating func drawBox(_ guest: Int, _ top: Int) {
     let name = names[guest]
-    let known = overview.guests.first { sameText($0.name, name) }
+    let known = overview.guests.first { $0.name == name }
     let x = left(guest)
     let dash = known == nil ? " stroke-dasharray=\"6 4\"" : ""
     add(
@@ -133,7 +130,7 @@ private struct Picture {
     let all = peripherals(name)
     for peripheral in all.prefix(Self.maximumRows) {
       let isLent = overview.loans.contains { loan in
-        (loan.device.map { sameText($0, peripheral.path) } ?? false) && (loan.owner.map { sameText($0, name) } ?? false)
+        loan.device == peripheral.path && loan.owner == name
       }
       write(
         peripheral.name, x + 14, y, isLent ? 18 : 24,
@@ -189,7 +186,7 @@ private struct Picture {
       add("<circle cx=\"\(owner)\" cy=\"\(row)\" r=\"4\" fill=\"\(colour)\"/>")
       add("<path d=\"M\(owner) \(row)H\(borrower + head)\" stroke=\"\(colour)\" stroke-width=\"2\" fill=\"none\"\(dash)/>")
       add("<path d=\"M\(borrower) \(row)l\(head) -5v10Z\" fill=\"\(colour)\"/>")
-      let name = loan.importedAs.map { sameText($0, loan.name) ? loan.name : "\(loan.name) as \($0)" } ?? loan.name
+      let name = loan.importedAs.map { $0 == loan.name ? $0 : "\(loan.name) as \($0)" } ?? loan.name
       let what = loan.owner == nil ? "not exported" : loan.importedAs == nil ? "\(loan.access), not imported" : loan.access
       write(
         "\(name) (\(loan.type), \(what))", (owner + borrower) / 2, row - 7, 52,
@@ -205,15 +202,12 @@ private struct Picture {
 
   /// At most so many characters, with dots for what is left out.
   private mutating func write(_ text: String, _ x: Int, _ y: Int, _ limit: Int, _ style: String) {
-    let bytes = Array(text.utf8)
-    let shown = bytes.count <= limit ? text : "\(String(decoding: bytes.prefix(limit - 1), as: UTF8.self))\u{2026}"
-    add("<text x=\"\(x)\" y=\"\(y)\" \(style)>\(escaped(shown))</text>")
+    let text = printable(text)
+    let shown = text.count <= limit ? escaped(text) : "\(escaped(String(text.prefix(limit - 1))))\u{2026}"
+    add("<text x=\"\(x)\" y=\"\(y)\" \(style)>\(shown)</text>")
   }
 
-  private mutating func add(_ line: String) {
-    body += Array(line.utf8)
-    body.append(0x0a)
-  }
+  private mutating func add(_ line: String) { body += "\(line)\n" }
 
   private func memoryText(_ ranges: [AddressRange]) -> String {
     let first = ranges[0]
@@ -222,22 +216,8 @@ private struct Picture {
   }
 }
 
-/// Text for XML: names are a tree's, and may be anything. What isn't printable is '?', but for our own dots.
+/// Text for XML: names are a tree's, and may be anything. What isn't printable is '?'.
 private func escaped(_ text: String) -> String {
-  var bytes: [UInt8] = []
-  var dots = Array("\u{2026}".utf8)
-  let isCut = text.utf8.count >= 3 && text.utf8.suffix(3).elementsEqual(dots)
-  if !isCut { dots = [] }
-  for byte in text.utf8.dropLast(dots.count) {
-    switch byte {
-    case 0x26: bytes += Array("&amp;".utf8)
-    case 0x3c: bytes += Array("&lt;".utf8)
-    case 0x3e: bytes += Array("&gt;".utf8)
-    case 0x22: bytes += Array("&quot;".utf8)
-    case 0x27: bytes += Array("&#39;".utf8)
-    case 0x20..<0x7f: bytes.append(byte)
-    default: bytes.append(0x3f)
-    }
-  }
-  return String(decoding: bytes + dots, as: UTF8.self)
+  let names: [Character: String] = ["&": "&amp;", "<": "&lt;", ">": "&gt;", "\"": "&quot;", "'": "&#39;"]
+  return printable(text).map { names[$0] ?? String($0) }.joined()
 }

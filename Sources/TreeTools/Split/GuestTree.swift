@@ -129,13 +129,13 @@ private struct GuestTreeBuilder {
   private func prune(_ draft: inout Draft, _ place: Int) -> Bool {
     var missing: [String] = []
     for reference in system.references.ofNode[place] where !stays(reference.target) {
-      if !(missing.last.map { sameText($0, reference.property) } ?? false) { missing.append(reference.property) }
+      if missing.last != reference.property { missing.append(reference.property) }
     }
     for name in missing {
-      guard let index = draft.properties.firstIndex(where: { sameText($0.name, name) }) else { continue }
+      guard let index = draft.properties.firstIndex(where: { $0.name == name }) else { continue }
       // Of a list of processors, those of this guest remain.
       if !nodes.isReserved(place), let rest = withoutOthersProcessors(draft.properties[index], place) {
-        if sameText(name, "interrupt-affinity") {
+        if name == "interrupt-affinity" {
           keepInterrupts(&draft, rest.kept, of: draft.properties[index].references.count)
         }
         draft.properties[index] = rest.property
@@ -143,7 +143,7 @@ private struct GuestTreeBuilder {
       }
       draft.removeReference(name)
       // A node that is nothing without it: a core of a cpu-map, a map of cooling devices.
-      if ["cpu", "cooling-device"].contains(where: { sameText($0, name) }) { return false }
+      if ["cpu", "cooling-device"].contains(name) { return false }
     }
     return true
   }
@@ -188,18 +188,15 @@ private struct GuestTreeBuilder {
     let whole = node.physicalRanges ?? []
     let ranges = domain.memory.filter { range in whole.contains { $0.contains(range) } }
     guard let first = ranges.first else { return nil }
-    let addressCells = Int(clamping: system.tree.root.property("#address-cells")?.cell ?? 2)
-    let sizeCells = Int(clamping: system.tree.root.property("#size-cells")?.cell ?? 1)
-    var draft = Draft("\(node.name.parts(separatedBy: 0x40)[0])@\(String(first.address, radix: 16))")
+    let root = system.tree.root
+    var draft = Draft("\(node.name.before("@"))@\(String(first.address, radix: 16))")
     draft.labels = labels[node.place]
     draft.properties = node.propertyNames.map { DraftProperty($0, value: node.property($0)?.bytes ?? []) }
-    draft.set(DraftProperty("reg", cells: ranges.flatMap { cells($0.address, addressCells) + cells($0.size, sizeCells) }))
+    draft.set(
+      DraftProperty(
+        "reg",
+        cells: ranges.flatMap { cells(of: $0.address, count: root.addressCells) + cells(of: $0.size, count: root.sizeCells) }))
     return draft
-  }
-
-  private func cells(_ value: UInt64, _ count: Int) -> [UInt32] {
-    count == 2
-      ? [UInt32(truncatingIfNeeded: value >> 32), UInt32(truncatingIfNeeded: value)] : [UInt32(truncatingIfNeeded: value)]
   }
 
   /// The board's, or what the domain says instead.
@@ -208,8 +205,8 @@ private struct GuestTreeBuilder {
     var draft = Draft("chosen")
     for name in node.propertyNames {
       let property = node.property(name) ?? Property(bytes: [])
-      if sameText(name, "stdout-path") || sameText(name, "stdin-path") {
-        let path = property.string?.parts(separatedBy: 0x3a)[0] ?? ""
+      if name == "stdout-path" || name == "stdin-path" {
+        let path = property.string?.before(":") ?? ""
         guard let target = system.tree.node(at: path), nodes.fates[target.place] == .kept else { continue }
       }
       draft.properties.append(DraftProperty(name, value: property.bytes))
@@ -275,10 +272,12 @@ private struct GuestTreeBuilder {
     if case .ivshmem(let owner, let borrower, _) = link.memory {
       draft.properties.append(DraftProperty("pci-address", isOwner ? owner : borrower))
     }
-    let fixed = ["compatible", "peer-name", "role", "owner", "borrower", "pci-address", "phandle", "linux,phandle", "status"]
+    let fixed: Set = [
+      "compatible", "peer-name", "role", "owner", "borrower", "pci-address", "phandle", "linux,phandle", "status",
+    ]
     for source in [node, node.child(isOwner ? "at-owner" : "at-borrower")] {
       guard let source else { continue }
-      for name in source.propertyNames where !fixed.contains(where: { sameText($0, name) }) {
+      for name in source.propertyNames where !fixed.contains(name) {
         draft.set(DraftProperty(name, value: source.property(name)?.bytes ?? []))
       }
       for reference in system.references[source] where stays(reference.target) { draft.mark(reference) }
@@ -290,8 +289,8 @@ private struct GuestTreeBuilder {
   private func copy(_ place: Int) -> Draft {
     let node = system.tree.node(place: place)
     var draft = Draft(node.name)
-    let left = ["clients", "import-name", "phandle", "linux,phandle"]
-    for name in node.propertyNames where !left.contains(where: { sameText($0, name) }) {
+    let left: Set = ["clients", "import-name", "phandle", "linux,phandle"]
+    for name in node.propertyNames where !left.contains(name) {
       draft.properties.append(DraftProperty(name, value: node.property(name)?.bytes ?? []))
     }
     for reference in system.references.ofNode[place] { draft.mark(reference) }
@@ -333,7 +332,7 @@ private struct GuestTreeBuilder {
     }
     var draft = Draft(name, [DraftProperty("class", value: node.property("class")?.bytes ?? [])])
     draft.properties.append(DraftProperty("link", cells: [phandle], references: [0]))
-    if !sameText(name, node.name) { draft.properties.append(DraftProperty("remote-name", node.name)) }
+    if name != node.name { draft.properties.append(DraftProperty("remote-name", node.name)) }
     imports.children.append(draft)
   }
 }
@@ -342,23 +341,23 @@ extension Draft {
   /// Removes a property that refers to what is gone, with what says no more than which or how many of these there are.
   mutating func removeReference(_ name: String) {
     removeProperty(name)
-    if sameText(name, "interrupt-parent") || sameText(name, "interrupt-affinity") { removeProperty("interrupts") }
-    if sameText(name, "interrupts-extended") || sameText(name, "interrupt-parent") { removeProperty("interrupt-names") }
-    if name.utf8.last == 0x73 { removeProperty("\(String(decoding: Array(name.utf8.dropLast()), as: UTF8.self))-names") }
-    if name.hasBytePrefix("pinctrl-") { removeProperty("pinctrl-names") }
+    if name == "interrupt-parent" || name == "interrupt-affinity" { removeProperty("interrupts") }
+    if name == "interrupts-extended" || name == "interrupt-parent" { removeProperty("interrupt-names") }
+    if name.hasSuffix("s") { removeProperty("\(name.dropLast())-names") }
+    if name.hasPrefix("pinctrl-") { removeProperty("pinctrl-names") }
   }
 
   mutating func mark(_ reference: SystemReference) {
-    guard let index = properties.firstIndex(where: { sameText($0.name, reference.property) }) else { return }
+    guard let index = properties.firstIndex(where: { $0.name == reference.property }) else { return }
     properties[index].references.append(reference.cell)
   }
 
   fileprivate mutating func setClients(_ names: [String]) {
     let property = DraftProperty("clients", value: names.reduce(into: []) { $0 += Array($1.utf8) + [0] })
     // Behind the device, as people write it.
-    if let index = properties.firstIndex(where: { sameText($0.name, "clients") }) {
+    if let index = properties.firstIndex(where: { $0.name == "clients" }) {
       properties[index] = property
-    } else if let index = properties.firstIndex(where: { sameText($0.name, "device") || sameText($0.name, "reg") }) {
+    } else if let index = properties.firstIndex(where: { $0.name == "device" || $0.name == "reg" }) {
       properties.insert(property, at: index + 1)
     } else {
       properties.append(property)
@@ -369,14 +368,14 @@ extension Draft {
 
   /// This export for the clients of both; nil when they differ in anything else.
   fileprivate func merged(with other: Draft) -> Draft? {
-    func rest(_ draft: Draft) -> [DraftProperty] { draft.properties.filter { !sameText($0.name, "clients") } }
+    func rest(_ draft: Draft) -> [DraftProperty] { draft.properties.filter { $0.name != "clients" } }
     let (mine, others) = (rest(self), rest(other))
     guard mine.count == others.count, children.isEmpty == other.children.isEmpty else { return nil }
     for property in mine {
       guard let match = other.property(property.name), match.value == property.value else { return nil }
     }
     var result = self
-    let names = clients + other.clients.filter { name in !clients.contains { sameText($0, name) } }
+    let names = clients + other.clients.filter { !clients.contains($0) }
     if !names.isEmpty { result.setClients(names) }
     for child in other.children {
       guard let index = result.childIndex(child.name) else {

@@ -6,12 +6,10 @@ public enum Hypervisor: Sendable {
   case xvisor, xen
 
   public init?(_ name: String) {
-    if sameText(name, "xvisor") {
-      self = .xvisor
-    } else if sameText(name, "xen") {
-      self = .xen
-    } else {
-      return nil
+    switch name {
+    case "xvisor": self = .xvisor
+    case "xen": self = .xen
+    default: return nil
     }
   }
 }
@@ -106,7 +104,7 @@ extension SystemTree {
 
   /// What a guest's hypervisor stands in for; none when there is no such guest.
   func emulatedRanges(ofGuest name: String) -> [AddressRange] {
-    guard let domain = domains.first(where: { sameText($0.name, name) }) else { return [] }
+    guard let domain = domains.first(where: { $0.name == name }) else { return [] }
     return domain.emulated.prefix(256).flatMap { (tree.node(place: $0).physicalRanges ?? []).prefix(64) }
   }
 
@@ -167,29 +165,14 @@ extension SystemTree {
 
   private func xvisorGuest(_ guest: Int, _ devices: [GuestDevice]) -> Draft {
     let domain = domains[guest]
-    var aspace = Draft("aspace", [DraftProperty("guest_irq_count", cells: [2048])])
-    var names: [String] = []
-    func region(_ name: String, _ manifest: String, _ range: AddressRange, _ type: String, _ more: [DraftProperty]) {
-      var unique = String(decoding: name.utf8.map { isNameByte($0) ? $0 : 0x5f }, as: UTF8.self)
-      if names.contains(where: { sameText($0, unique) }) { unique = "\(unique)_\(String(range.address, radix: 16))" }
-      names.append(unique)
-      aspace.children.append(
-        Draft(
-          unique,
-          [
-            DraftProperty("manifest_type", manifest), DraftProperty("address_type", "memory"),
-            DraftProperty("guest_physical_addr", cells: addressCells(range.address)),
-          ] + more.filter { sameText($0.name, "host_physical_addr") } + [
-            DraftProperty("physical_size", cells: addressCells(range.size)), DraftProperty("device_type", type),
-          ] + more.filter { !sameText($0.name, "host_physical_addr") }))
-    }
+    var space = XvisorSpace()
     for (index, range) in domain.memory.enumerated() {
-      region("mem\(index)", "real", range, "ram", [DraftProperty("host_physical_addr", cells: addressCells(range.address))])
+      space.add("mem\(index)", .real, range, "ram", host: range.address)
     }
     for link in links where link.owner == guest || link.borrower == guest {
       guard case .region(_, let id, let range) = link.memory else { continue }
-      region(
-        "shmem_\(id)", "real", range, "shared_ram",
+      space.add(
+        "shmem_\(id)", .real, range, "shared_ram",
         [DraftProperty("shared_mem", id), DraftProperty("align_order", cells: [alignment(of: range)])])
     }
     /// What has a region already.
@@ -198,33 +181,7 @@ extension SystemTree {
       for (index, exact) in device.ranges.prefix(64).enumerated() {
         guard let range = exact.wholePages, !covered.contains(where: { $0.contains(range) }) else { continue }
         covered.append(range)
-        let base = device.label ?? device.node.name.parts(separatedBy: 0x40)[0]
-        let name = index == 0 ? base : "\(base)_\(index)"
-        let lines = index == 0 ? device.interrupts.compactMap { $0.hardwareLine } : []
-        let interrupts = lines.isEmpty ? [] : [DraftProperty("interrupts", cells: lines.map { $0.line })]
-        if !device.isEmulated {
-          let host = lines.isEmpty ? [] : [DraftProperty("host-interrupts", cells: lines.flatMap { [$0.line, $0.type, .max] })]
-          region(
-            name, "real", range, "pt",
-            [DraftProperty("host_physical_addr", cells: addressCells(range.address)), DraftProperty("compatible", "platform")]
-              + host
-              + interrupts)
-        } else if device.node.isInterruptController, isGIC(device.node) {
-          region(
-            index == 0 ? "gic_dist" : index == 1 ? "gic_cpu" : "gic_\(index)", index == 1 ? "real" : "virtual", range, "pic",
-            index == 1
-              ? [DraftProperty("host_physical_addr", cells: [0]), DraftProperty("compatible", "arm,vgic,cpu")]
-              : index == 0
-                ? [
-                  DraftProperty("compatible", "arm,vgic,dist"), DraftProperty("parent_irq", cells: [6]),
-                  DraftProperty("num_irq", cells: [160]), DraftProperty("interrupt-controller"),
-                  DraftProperty("#interrupt-cells", cells: [1]), DraftProperty("#address-cells", cells: [0]),
-                  DraftProperty("phandle", cells: [1]),
-                ] : [DraftProperty("compatible", "zero")])
-        } else {
-          let emulator = Self.emulator(for: device.node)
-          region(name, "virtual", range, emulator.type, [DraftProperty("compatible", emulator.name)] + interrupts)
-        }
+        add(range, index, of: device, to: &space)
       }
     }
     var root = Draft(
@@ -233,16 +190,39 @@ extension SystemTree {
         DraftProperty("model", tree.root.property("model")?.string ?? domain.name), DraftProperty("device_type", "guest"),
         DraftProperty("guest-name", domain.name), DraftProperty("psci_version", cells: [2]),
       ])
-    if aspace.child("gic_dist") != nil {
+    if space.draft.child("gic_dist") != nil {
       root.properties.append(DraftProperty("interrupt-parent", cells: [1], references: [0]))
     }
-    var vcpu = Draft("vcpu_template", [DraftProperty("device_type", "vcpu"), DraftProperty("compatible", vcpuType(domain))])
+    let type = vcpuType(domain)
+    var vcpu = Draft("vcpu_template", [DraftProperty("device_type", "vcpu"), DraftProperty("compatible", type)])
     vcpu.properties.append(DraftProperty("start_pc", cells: addressCells(domain.memory.first?.address ?? 0)))
-    if !vcpuType(domain).hasBytePrefix("riscv") {
+    if !type.hasPrefix("riscv") {
       vcpu.properties += [DraftProperty("gentimer_virt_irq", cells: [27]), DraftProperty("gentimer_phys_irq", cells: [30])]
     }
-    root.children = [vcpu, aspace]
+    root.children = [vcpu, space.draft]
     return root
+  }
+
+  /// Adds a region for the pages of a device's registers, the `index`-th of it. Its interrupts are with the first one.
+  private func add(_ range: AddressRange, _ index: Int, of device: GuestDevice, to space: inout XvisorSpace) {
+    if device.isEmulated, device.node.isInterruptController, isGIC(device.node) {
+      space.addGIC(index, range)
+      return
+    }
+    let base = device.label ?? device.node.name.before("@")
+    let name = index == 0 ? base : "\(base)_\(index)"
+    let lines = index == 0 ? device.interrupts.compactMap { $0.hardwareLine } : []
+    let interrupts = lines.isEmpty ? [] : [DraftProperty("interrupts", cells: lines.map { $0.line })]
+    if device.isEmulated {
+      let emulator = Self.emulator(for: device.node)
+      space.add(name, .virtual, range, emulator.type, [DraftProperty("compatible", emulator.name)] + interrupts)
+      return
+    }
+    var properties = [DraftProperty("compatible", "platform")]
+    if !lines.isEmpty {
+      properties.append(DraftProperty("host-interrupts", cells: lines.flatMap { [$0.line, $0.type, .max] }))
+    }
+    space.add(name, .real, range, "pt", properties + interrupts, host: range.address)
   }
 
   private func isGIC(_ node: Node) -> Bool {
@@ -266,28 +246,59 @@ extension SystemTree {
   private func vcpuType(_ domain: Domain) -> String {
     let cpu = domain.cpus.first.map { tree.node(place: $0) }
     let name = cpu?.property("compatible")?.strings?.first ?? ""
-    for core in ["cortex-a7", "cortex-a8", "cortex-a9", "cortex-a15"] where sameText(name, "arm,\(core)") {
+    for core in ["cortex-a7", "cortex-a8", "cortex-a9", "cortex-a15"] where name == "arm,\(core)" {
       return "armv7a,\(core)"
     }
     return cpu?.property("riscv,isa") != nil || cpu?.property("riscv,isa-base") != nil ? "riscv,generic" : "armv8,generic"
   }
 }
 
-/// One cell where it fits, as Xvisor's own trees have it.
-private func addressCells(_ value: UInt64) -> [UInt32] {
-  value >> 32 == 0 ? [UInt32(truncatingIfNeeded: value)] : twoCells(value)
-}
+/// The `aspace` of an Xvisor guest.
+private struct XvisorSpace {
+  private(set) var draft = Draft("aspace", [DraftProperty("guest_irq_count", cells: [2048])])
+  private var names: Set<String> = []
 
-private func twoCells(_ value: UInt64) -> [UInt32] {
-  [UInt32(truncatingIfNeeded: value >> 32), UInt32(truncatingIfNeeded: value)]
-}
+  enum Manifest: String { case real, virtual }
 
-private func isNameByte(_ byte: UInt8) -> Bool {
-  switch byte {
-  case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2c, 0x2e, 0x5f, 0x2b, 0x2d: true
-  default: false
+  /// - Parameter host: The board's address, where the hypervisor doesn't choose one.
+  mutating func add(
+    _ name: String, _ manifest: Manifest, _ range: AddressRange, _ type: String, _ more: [DraftProperty] = [],
+    host: UInt64? = nil
+  ) {
+    var unique = String(name.map { isNameCharacter($0) ? $0 : "_" })
+    if names.contains(unique) { unique = "\(unique)_\(String(range.address, radix: 16))" }
+    names.insert(unique)
+    var properties = [
+      DraftProperty("manifest_type", manifest.rawValue), DraftProperty("address_type", "memory"),
+      DraftProperty("guest_physical_addr", cells: addressCells(range.address)),
+    ]
+    if let host { properties.append(DraftProperty("host_physical_addr", cells: addressCells(host))) }
+    properties += [DraftProperty("physical_size", cells: addressCells(range.size)), DraftProperty("device_type", type)]
+    draft.children.append(Draft(unique, properties + more))
   }
+
+  /// A GIC's registers are its distributor, its processor interface, and what a guest finds as zeros.
+  mutating func addGIC(_ index: Int, _ range: AddressRange) {
+    switch index {
+    case 0:
+      add(
+        "gic_dist", .virtual, range, "pic",
+        [
+          DraftProperty("compatible", "arm,vgic,dist"), DraftProperty("parent_irq", cells: [6]),
+          DraftProperty("num_irq", cells: [160]), DraftProperty("interrupt-controller"),
+          DraftProperty("#interrupt-cells", cells: [1]), DraftProperty("#address-cells", cells: [0]),
+          DraftProperty("phandle", cells: [1]),
+        ])
+    case 1: add("gic_cpu", .real, range, "pic", [DraftProperty("compatible", "arm,vgic,cpu")], host: 0)
+    default: add("gic_\(index)", .virtual, range, "pic", [DraftProperty("compatible", "zero")])
+    }
+  }
+
+  private func isNameCharacter(_ character: Character) -> Bool { String(character).hasOnlyLettersDigits(and: ",._+-") }
 }
+
+/// One cell where it fits, as Xvisor's own trees have it.
+private func addressCells(_ value: UInt64) -> [UInt32] { cells(of: value, count: value >> 32 == 0 ? 1 : 2) }
 
 // MARK: Xen
 
@@ -317,17 +328,15 @@ extension SystemTree {
   }
 
   private var boardCells: [DraftProperty] {
-    ["#address-cells", "#size-cells"].map { DraftProperty($0, cells: [rootCells($0)]) } + [DraftProperty("ranges")]
+    [
+      DraftProperty("#address-cells", cells: [UInt32(clamping: tree.root.addressCells)]),
+      DraftProperty("#size-cells", cells: [UInt32(clamping: tree.root.sizeCells)]), DraftProperty("ranges"),
+    ]
   }
 
-  private func rootCells(_ name: String) -> UInt32 {
-    tree.root.property(name)?.cell ?? (sameText(name, "#address-cells") ? 2 : 1)
-  }
-
-  /// A number in the root's cells: memory was found to fit them.
-  private func board(_ value: UInt64, _ cells: String) -> [UInt32] {
-    rootCells(cells) == 2 ? twoCells(value) : [UInt32(truncatingIfNeeded: value)]
-  }
+  /// In the root's cells: memory was found to fit them.
+  private func boardAddress(_ address: UInt64) -> [UInt32] { cells(of: address, count: tree.root.addressCells) }
+  private func boardSize(_ size: UInt64) -> [UInt32] { cells(of: size, count: tree.root.sizeCells) }
 
   private func xenDomain(_ guest: Int, _ domain: Domain) -> Draft {
     let kilobytes = domain.memory.reduce(UInt64(0)) { $0 &+ $1.size / 1024 }
@@ -337,15 +346,15 @@ extension SystemTree {
         DraftProperty("compatible", "xen,domain")
       ] + boardCells + [
         DraftProperty("cpus", cells: [UInt32(clamping: domain.cpus.count)]),
-        DraftProperty("memory", cells: twoCells(kilobytes)),
+        DraftProperty("memory", cells: cells(of: kilobytes, count: 2)),
         DraftProperty("direct-map"),
         DraftProperty(
-          "xen,static-mem", cells: domain.memory.flatMap { board($0.address, "#address-cells") + board($0.size, "#size-cells") }
+          "xen,static-mem", cells: domain.memory.flatMap { boardAddress($0.address) + boardSize($0.size) }
         ),
       ])
     for link in links where link.owner == guest || link.borrower == guest {
       guard case .region(_, let id, let range) = link.memory else { continue }
-      let (address, size) = (board(range.address, "#address-cells"), board(range.size, "#size-cells"))
+      let (address, size) = (boardAddress(range.address), boardSize(range.size))
       node.children.append(
         Draft(
           "shared-memory-\(id)",
@@ -386,8 +395,8 @@ extension SystemTree {
       let node = tree.node(place: place)
       var draft = Draft(name)
       draft.labels = labels[place]
-      let left = ["interrupts", "interrupts-extended", "interrupt-parent", "ranges", "dma-ranges"]
-      for property in node.propertyNames where !left.contains(where: { sameText($0, property) }) {
+      let left: Set = ["interrupts", "interrupts-extended", "interrupt-parent", "ranges", "dma-ranges"]
+      for property in node.propertyNames where !left.contains(property) {
         draft.properties.append(DraftProperty(property, value: node.property(property)?.bytes ?? []))
       }
       for reference in references.ofNode[place] {
@@ -398,12 +407,13 @@ extension SystemTree {
     }
     for device in passed {
       guard let first = device.ranges.first else { continue }
-      var draft = copy(device.node.place, "\(device.node.name.parts(separatedBy: 0x40)[0])@\(String(first.address, radix: 16))")
+      var draft = copy(device.node.place, "\(device.node.name.before("@"))@\(String(first.address, radix: 16))")
       for clock in clocks where clock.holder == device.node.place {
-        let name = tree.node(place: clock.place).name.parts(separatedBy: 0x40)[0]
+        let name = tree.node(place: clock.place).name.before("@")
         if draft.childIndex(name) == nil { draft.children.append(copy(clock.place, name)) }
       }
-      draft.set(DraftProperty("reg", cells: device.ranges.flatMap { twoCells($0.address) + twoCells($0.size) }))
+      draft.set(
+        DraftProperty("reg", cells: device.ranges.flatMap { cells(of: $0.address, count: 2) + cells(of: $0.size, count: 2) }))
       let interrupts = device.interrupts.filter { $0.cells.count == 3 }
       if !interrupts.isEmpty {
         draft.properties.append(DraftProperty("interrupt-parent", cells: [controller], references: [0]))
@@ -414,7 +424,11 @@ extension SystemTree {
         pages.append(range)
       }
       draft.properties += [
-        DraftProperty("xen,reg", cells: pages.flatMap { twoCells($0.address) + twoCells($0.size) + twoCells($0.address) }),
+        DraftProperty(
+          "xen,reg",
+          cells: pages.flatMap {
+            cells(of: $0.address, count: 2) + cells(of: $0.size, count: 2) + cells(of: $0.address, count: 2)
+          }),
         DraftProperty("xen,path", device.node.path), DraftProperty("xen,force-assign-without-iommu"),
       ]
       bus.children.append(draft)

@@ -27,7 +27,7 @@ struct SystemReferences: Sendable {
         var next = 0
         for child in double.children {
           let name = child.name
-          while next < children.count, !sameText(children[next].name, name) { next += 1 }
+          while next < children.count, children[next].name != name { next += 1 }
           guard next < children.count else { break }
           if children[next].place != fixups.place { pending.append((children[next], child)) }
         }
@@ -38,15 +38,14 @@ struct SystemReferences: Sendable {
     for place in 0..<tree.nodeCount {
       let node = tree.node(place: place)
       if let parent = node.parent, isInDomains[parent.place] { isInDomains[place] = true }
-      var names: [String] = []
-      for reference in ofNode[place] where !sameText(names.last ?? "", reference.property) { names.append(reference.property) }
+      let names = Set(ofNode[place].map { $0.property })
       for reference in known.of(node) {
-        guard let target = reference.target, !names.contains(where: { sameText($0, reference.property) }) else { continue }
+        guard let target = reference.target, !names.contains(reference.property) else { continue }
         areComplete = false
         ofNode[place].append(SystemReference(property: reference.property, cell: reference.cell, target: target.place))
       }
       // An export's device: a name that means no reference elsewhere.
-      if isInDomains[place], !ofNode[place].contains(where: { sameText($0.property, "device") }),
+      if isInDomains[place], !ofNode[place].contains(where: { $0.property == "device" }),
         let device = node.property("device")?.cell.flatMap({ phandles[$0] })
       {
         ofNode[place].append(SystemReference(property: "device", cell: 0, target: device.place))

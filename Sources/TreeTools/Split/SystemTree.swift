@@ -121,7 +121,7 @@ extension SystemTree {
     var direct = [Int32](repeating: -1, count: tree.nodeCount)
     for node in nodes {
       let domain = try readDomain(node)
-      if let other = domains.first(where: { sameText($0.name, domain.name) || $0.id == domain.id }) {
+      if let other = domains.first(where: { $0.name == domain.name || $0.id == domain.id }) {
         throw .conflict(node: domain.path, "has the name or the id of \(other.path); give it its own")
       }
       for device in domain.access {
@@ -160,7 +160,7 @@ extension SystemTree {
     for node in Self.domainNodes(below: container, 0, "guestbroker,system-link-v1") {
       guard links.count < Self.maximumLinks else { throw .tooMany(what: "links", limit: Self.maximumLinks) }
       let link = try readLink(node)
-      if let other = links.first(where: { sameText($0.name, link.name) || sameText($0.id, link.id) }) {
+      if let other = links.first(where: { $0.name == link.name || $0.id == link.id }) {
         throw .conflict(node: link.path, "has the name or the region of \(other.path); give it its own")
       }
       links.append(link)
@@ -175,9 +175,13 @@ extension SystemTree {
     var translated = 0
     for place in 0..<tree.nodeCount {
       let node = tree.node(place: place)
+      let limit: Int
+      switch node.name {
       // Labels are passed by when they are too many.
-      let limit =
-        sameText(node.name, "__symbols__") ? .max : sameText(node.name, "aliases") ? maximumAliases : maximumProperties
+      case "__symbols__": limit = .max
+      case "aliases": limit = maximumAliases
+      default: limit = maximumProperties
+      }
       guard node.propertyNames.count <= limit else { throw .tooMany(what: "properties in \(node.path)", limit: limit) }
       guard node.children.count <= maximumChildren else {
         throw .tooMany(what: "children of \(node.path)", limit: maximumChildren)
@@ -205,21 +209,16 @@ extension SystemTree {
     roles = [Role](repeating: .plain, count: tree.nodeCount)
     roles[0] = .root
     for node in tree.root.children {
-      let type = node.property("device_type")?.string ?? ""
-      let name = node.name
-      if ["domains", "__symbols__", "__fixups__", "__local_fixups__"].contains(where: { sameText($0, name) }) {
-        roles[node.place] = .dropped
-      } else if sameText(name, "cpus") || node.isCompatible(with: "cpus,cluster") {
+      switch node.name {
+      case "domains", "__symbols__", "__fixups__", "__local_fixups__": roles[node.place] = .dropped
+      case _ where node.name == "cpus" || node.isCompatible(with: "cpus,cluster"):
         roles[node.place] = .cluster
         for child in node.children where isCPU(child) { roles[child.place] = .cpu }
-      } else if sameText(type, "memory") {
-        roles[node.place] = .memory
-      } else if sameText(name, "reserved-memory") {
-        roles[node.place] = .reservedMemory
-      } else if sameText(name, "chosen") {
-        roles[node.place] = .chosen
-      } else if sameText(name, "aliases") {
-        roles[node.place] = .aliases
+      case _ where node.property("device_type")?.string == "memory": roles[node.place] = .memory
+      case "reserved-memory": roles[node.place] = .reservedMemory
+      case "chosen": roles[node.place] = .chosen
+      case "aliases": roles[node.place] = .aliases
+      default: break
       }
     }
     for place in 1..<max(1, tree.nodeCount) {
@@ -228,7 +227,7 @@ extension SystemTree {
     }
   }
 
-  private func isCPU(_ node: Node) -> Bool { node.property("device_type")?.string.map { sameText($0, "cpu") } ?? false }
+  private func isCPU(_ node: Node) -> Bool { node.property("device_type")?.string == "cpu" }
 
   private func readDomain(_ node: Node) throws(SystemTreeError) -> Domain {
     let name = try guestName(node)
@@ -253,7 +252,7 @@ extension SystemTree {
   }
 
   private func guestName(_ node: Node) throws(SystemTreeError) -> String {
-    let name = node.name.parts(separatedBy: 0x40)[0]
+    let name = node.name.before("@")
     guard isName(name) else {
       throw .conflict(node: node.path, "its name can't be a guest's; use 1 to 31 letters, digits and ,._+-")
     }
@@ -292,25 +291,16 @@ extension SystemTree {
     guard let property = node.property("memory") else {
       throw .missing(node: node.path, property: "memory", shouldBe: shouldBe)
     }
-    let addressCells = Int(clamping: tree.root.property("#address-cells")?.cell ?? 2)
-    let sizeCells = Int(clamping: tree.root.property("#size-cells")?.cell ?? 1)
+    let addressCells = tree.root.addressCells
+    let sizeCells = tree.root.sizeCells
     let flagCells = Int(clamping: node.property("#memory-flags-cells")?.cell ?? 0)
     guard let cells = property.cells, !cells.isEmpty, (1...2).contains(addressCells), (1...2).contains(sizeCells),
       flagCells <= 16, cells.count % (addressCells + sizeCells + flagCells) == 0
     else { throw .invalid(node: node.path, property: "memory", shouldBe: shouldBe) }
     var ranges: [AddressRange] = []
-    var place = 0
-    func number(_ count: Int) -> UInt64 {
-      var value: UInt64 = 0
-      for _ in 0..<count {
-        value = value << 32 | UInt64(cells[place])
-        place += 1
-      }
-      return value
-    }
-    while place < cells.count {
-      let range = AddressRange(address: number(addressCells), size: number(sizeCells))
-      place += flagCells
+    for start in stride(from: 0, to: cells.count, by: addressCells + sizeCells + flagCells) {
+      let size = start + addressCells
+      let range = AddressRange(address: cells[start..<size].number, size: cells[size..<size + sizeCells].number)
       guard range.isPages else { throw .invalid(node: node.path, property: "memory", shouldBe: shouldBe) }
       ranges.append(range)
       guard ranges.count <= 256 else { throw .tooMany(what: "entries of memory in a domain", limit: 256) }
@@ -467,16 +457,5 @@ extension SystemLink {
     switch memory {
     case .region(_, let id, _), .ivshmem(_, _, let id): id
     }
-  }
-}
-
-extension AddressRange {
-  /// Whole pages of 4096 bytes, at least one, that don't wrap.
-  var isPages: Bool {
-    size > 0 && address % 4096 == 0 && size % 4096 == 0 && !address.addingReportingOverflow(size - 1).overflow
-  }
-
-  func contains(_ other: AddressRange) -> Bool {
-    other.address >= address && other.address - address < size && other.size <= size - (other.address - address)
   }
 }

@@ -16,20 +16,20 @@ public struct Draft: Sendable {
     self.children = children
   }
 
-  public func property(_ name: String) -> DraftProperty? { properties.first { sameText($0.name, name) } }
+  public func property(_ name: String) -> DraftProperty? { properties.first { $0.name == name } }
 
   /// Replaces the property of that name, or adds it behind the others.
   public mutating func set(_ property: DraftProperty) {
-    if let index = properties.firstIndex(where: { sameText($0.name, property.name) }) {
+    if let index = properties.firstIndex(where: { $0.name == property.name }) {
       properties[index] = property
     } else {
       properties.append(property)
     }
   }
 
-  public mutating func removeProperty(_ name: String) { properties.removeAll { sameText($0.name, name) } }
+  public mutating func removeProperty(_ name: String) { properties.removeAll { $0.name == name } }
 
-  public func childIndex(_ name: String) -> Int? { children.firstIndex { sameText($0.name, name) } }
+  public func childIndex(_ name: String) -> Int? { children.firstIndex { $0.name == name } }
 
   public func child(_ name: String) -> Draft? { childIndex(name).map { children[$0] } }
 
@@ -57,11 +57,17 @@ public struct DraftProperty: Sendable {
   }
 }
 
+/// A number as one cell or two; of one beyond 32 bits, one cell has the lower ones.
+func cells(of number: UInt64, count: Int) -> [UInt32] {
+  let low = UInt32(truncatingIfNeeded: number)
+  return count == 2 ? [UInt32(truncatingIfNeeded: number >> 32), low] : [low]
+}
+
 /// Cells as a property has them.
 public func bigEndianBytes(_ cells: [UInt32]) -> [UInt8] {
   var bytes: [UInt8] = []
   bytes.reserveCapacity(cells.count * 4)
-  for cell in cells { for shift in [24, 16, 8, 0] as [UInt32] { bytes.append(UInt8(truncatingIfNeeded: cell >> shift)) } }
+  for cell in cells { appendWord(cell, to: &bytes) }
   return bytes
 }
 
@@ -72,7 +78,7 @@ extension Draft {
     var labels = [[String]](repeating: [], count: tree.nodeCount)
     for symbol in tree.symbols { if let node = symbol.node { labels[node.place].append(symbol.name) } }
     self.init(tree.root, references, labels)
-    children.removeAll { child in ["__symbols__", "__local_fixups__"].contains { sameText($0, child.name) } }
+    children.removeAll { ["__symbols__", "__local_fixups__"].contains($0.name) }
   }
 
   private init(_ node: Node, _ references: References, _ labels: [[String]]) {
@@ -80,7 +86,7 @@ extension Draft {
     self.labels = labels[node.place]
     for name in node.propertyNames { properties.append(DraftProperty(name, value: node.property(name)?.bytes ?? [])) }
     for reference in references.of(node) where reference.target != nil {
-      if let index = properties.firstIndex(where: { sameText($0.name, reference.property) }) {
+      if let index = properties.firstIndex(where: { $0.name == reference.property }) {
         properties[index].references.append(reference.cell)
       }
     }
@@ -103,7 +109,7 @@ extension DeviceTree {
 
 extension Draft {
   fileprivate func collectLabels(below path: String, into symbols: inout Draft) {
-    for label in labels { symbols.properties.append(DraftProperty(label, path.utf8.isEmpty ? "/" : path)) }
+    for label in labels { symbols.properties.append(DraftProperty(label, path.isEmpty ? "/" : path)) }
     for child in children { child.collectLabels(below: "\(path)/\(child.name)", into: &symbols) }
   }
 }

@@ -132,10 +132,7 @@ public struct FlattenedWriter {
       appendWord(word, to: &blob)
     }
     for range in reservations + [AddressRange(address: 0, size: 0)] {
-      for number in [range.address, range.size] {
-        appendWord(UInt32(truncatingIfNeeded: number >> 32), to: &blob)
-        appendWord(UInt32(truncatingIfNeeded: number), to: &blob)
-      }
+      for word in cells(of: range.address, count: 2) + cells(of: range.size, count: 2) { appendWord(word, to: &blob) }
     }
     blob += structure
     blob += strings
@@ -200,6 +197,6 @@ public struct FlattenedWriter {
   private mutating func pad() { while structure.count % 4 != 0 { structure.append(0) } }
 }
 
-private func appendWord(_ word: UInt32, to bytes: inout [UInt8]) {
+func appendWord(_ word: UInt32, to bytes: inout [UInt8]) {
   for shift in [24, 16, 8, 0] as [UInt32] { bytes.append(UInt8(truncatingIfNeeded: word >> shift)) }
 }

@@ -43,201 +43,131 @@ extension Draft {
       writer.line("/memreserve/ \(hexadecimal(range.address)) \(hexadecimal(range.size));")
     }
     writer.line("")
-    try writer.write(self, name: "/", path: "", addressCells: 2, sizeCells: 1, isLast: true)
-    return String(decoding: writer.text, as: UTF8.self)
+    try writer.write(self, name: "/", path: "", addressCells: 2, sizeCells: 1)
+    return writer.text
   }
 }
 
 /// Text that can't end a comment nor spoil a terminal.
 private func commentText(_ text: String) -> String {
-  var bytes = text.utf8.map { $0 >= 0x20 && $0 < 0x7f ? $0 : 0x3f }
-  for index in bytes.indices.dropFirst() where bytes[index] == 0x2f && bytes[index - 1] == 0x2a { bytes[index] = 0x3f }
-  return String(decoding: bytes, as: UTF8.self)
+  printable(text).split(separator: "*/", omittingEmptySubsequences: false).joined(separator: "*?")
 }
 
 /// Who is called what: labels by phandle and by path.
 private struct SourceNames {
   let keepsPhandles: Bool
-  /// In the order of phandles once the survey is done.
-  var byPhandle: [(phandle: UInt32, path: String, node: Int)] = []
   /// Each node's labels, in the order of the tree.
-  var labels: [[String]] = []
-  /// Paths with their node, in the order of paths.
-  var byPath: [(path: String, node: Int)] = []
-  /// Phandles that a cell of unknown meaning might be, in order.
-  var suspected: [UInt32] = []
-  private var used: [String] = []
+  private(set) var labels: [[String]] = []
+  private var paths: [String] = []
+  private var nodesByPath: [String: Int] = [:]
+  private var nodesByPhandle: [UInt32: Int] = [:]
+  /// Phandles that a cell of unknown meaning might be.
+  private var suspected: Set<UInt32> = []
+  private var used: Set<String> = []
 
   init(keepsPhandles: Bool) { self.keepsPhandles = keepsPhandles }
 
   mutating func survey(_ root: Draft) throws(SourceError) {
-    var referred: [UInt32] = []
-    var aliases: [(name: String, path: String)] = []
-    for property in root.child("aliases")?.properties ?? [] {
-      if let path = Property(bytes: property.value).string { aliases.append((property.name, path)) }
-    }
-    collect(root, "", &referred)
-    byPhandle.sort { $0.phandle < $1.phandle }
-    byPath.sort { $0.path.utf8.lexicographicallyPrecedes($1.path.utf8) }
-    for index in byPhandle.indices.dropFirst() where byPhandle[index].phandle == byPhandle[index - 1].phandle {
-      throw .ambiguous("phandle, \(byPhandle[index].phandle): \(byPhandle[index - 1].path) and \(byPhandle[index].path)")
-    }
-    for index in byPath.indices.dropFirst() where sameText(byPath[index].path, byPath[index - 1].path) {
-      throw .ambiguous("path, \(printable(byPath[index].path))")
-    }
+    var referred: Set<UInt32> = []
+    try collect(root, "", &referred)
     keepFirstOfEachLabel()
-    suspected.sort()
     // Labels for those that need one: an alias's name reads best.
-    for alias in aliases {
-      guard let node = node(path: alias.path), labels[node].isEmpty else { continue }
-      addLabel(like: alias.name, to: node)
+    for property in root.child("aliases")?.properties ?? [] {
+      guard let path = Property(bytes: property.value).string, let node = node(path: path), labels[node].isEmpty else {
+        continue
+      }
+      addLabel(like: property.name, to: node)
     }
     for phandle in referred.sorted() {
-      guard let found = entry(phandle), labels[found.node].isEmpty else { continue }
-      addLabel(like: found.path.parts(separatedBy: 0x2f).last ?? "node", to: found.node)
+      guard let node = node(phandle: phandle), labels[node].isEmpty else { continue }
+      addLabel(like: paths[node].split(separator: "/").last.map { String($0) } ?? "", to: node)
     }
   }
 
   /// A label that two nodes have is the first one's.
   private mutating func keepFirstOfEachLabel() {
-    var all = labels.indices.flatMap { node in labels[node].map { (label: $0, node: node) } }
-    all.sort { a, b in
-      sameText(a.label, b.label) ? a.node < b.node : a.label.utf8.lexicographicallyPrecedes(b.label.utf8)
-    }
-    for (index, entry) in all.enumerated() {
-      if index > 0, sameText(all[index - 1].label, entry.label) {
-        labels[entry.node].removeAll { sameText($0, entry.label) }
-        if all[index - 1].node == entry.node { labels[entry.node].append(entry.label) }
-      } else {
-        used.append(entry.label)
-      }
-    }
+    for node in labels.indices { labels[node] = labels[node].filter { used.insert($0).inserted } }
   }
 
-  private mutating func collect(_ draft: Draft, _ path: String, _ referred: inout [UInt32]) {
+  private mutating func collect(_ draft: Draft, _ path: String, _ referred: inout Set<UInt32>) throws(SourceError) {
     let node = labels.count
     labels.append(draft.labels.filter(isLabel))
-    byPath.append((path.utf8.isEmpty ? "/" : path, node))
-    if let phandle = draft.phandle { byPhandle.append((phandle, path, node)) }
+    paths.append(path.isEmpty ? "/" : path)
+    guard nodesByPath.updateValue(node, forKey: paths[node]) == nil else {
+      throw .ambiguous("path, \(printable(paths[node]))")
+    }
+    if let phandle = draft.phandle, let other = nodesByPhandle.updateValue(node, forKey: phandle) {
+      throw .ambiguous("phandle, \(phandle): \(printable(paths[other])) and \(printable(paths[node]))")
+    }
     for property in draft.properties {
       guard let cells = Property(bytes: property.value).cells else { continue }
       if !property.references.isEmpty {
-        for index in property.references where cells.indices.contains(index) { referred.append(cells[index]) }
+        for index in property.references where cells.indices.contains(index) { referred.insert(cells[index]) }
       } else if !hasKnownMeaning(property.name), !readsAsText(property.value) {
-        suspected += cells.filter { $0 != 0 }
+        suspected.formUnion(cells.filter { $0 != 0 })
       }
     }
-    for child in draft.children { collect(child, "\(path)/\(child.name)", &referred) }
+    for child in draft.children { try collect(child, "\(path)/\(child.name)", &referred) }
   }
 
   /// A label made of a node's or alias's name, that no other node has.
   private mutating func addLabel(like name: String, to node: Int) {
-    var bytes = name.utf8.map { byte -> UInt8 in isLabelByte(byte) ? byte : 0x5f }
-    if bytes.first.map({ $0 >= 0x30 && $0 <= 0x39 }) ?? true { bytes.insert(0x5f, at: 0) }
-    let base = String(decoding: bytes, as: UTF8.self)
+    var base = String(name.map { isLabelCharacter($0) ? $0 : "_" })
+    if base.first?.isNumber ?? true { base = "_\(base)" }
     var label = base
     var number = 2
-    while true {
-      let place = used.lowerBound { $0.utf8.lexicographicallyPrecedes(label.utf8) }
-      if place == used.count || !sameText(used[place], label) {
-        used.insert(label, at: place)
-        break
-      }
+    while !used.insert(label).inserted {
       label = "\(base)_\(number)"
       number += 1
     }
     labels[node] = [label]
   }
 
-  func entry(_ phandle: UInt32) -> (phandle: UInt32, path: String, node: Int)? {
-    let place = byPhandle.lowerBound { $0.phandle < phandle }
-    return place < byPhandle.count && byPhandle[place].phandle == phandle ? byPhandle[place] : nil
-  }
+  func node(phandle: UInt32) -> Int? { nodesByPhandle[phandle] }
 
-  func node(path: String) -> Int? {
-    let place = byPath.lowerBound { $0.path.utf8.lexicographicallyPrecedes(path.utf8) }
-    return place < byPath.count && sameText(byPath[place].path, path) ? byPath[place].node : nil
-  }
+  func node(path: String) -> Int? { nodesByPath[path] }
 
   /// Whether a node has to say its phandle itself.
-  func needsPhandle(_ phandle: UInt32) -> Bool {
-    if keepsPhandles { return true }
-    let place = suspected.lowerBound { $0 < phandle }
-    return place < suspected.count && suspected[place] == phandle
-  }
+  func needsPhandle(_ phandle: UInt32) -> Bool { keepsPhandles || suspected.contains(phandle) }
 }
 
-extension Array {
-  /// The first place whose element isn't before what is looked for. The elements are in order.
-  fileprivate func lowerBound(_ isBefore: (Element) -> Bool) -> Int {
-    var (low, high) = (0, count)
-    while low < high {
-      let middle = (low + high) / 2
-      if isBefore(self[middle]) { low = middle + 1 } else { high = middle }
-    }
-    return low
-  }
-}
-
-private func isLabelByte(_ byte: UInt8) -> Bool {
-  switch byte {
-  case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x5f: true
-  default: false
-  }
-}
+private func isLabelCharacter(_ character: Character) -> Bool { String(character).hasOnlyLettersDigits(and: "_") }
 
 private func isLabel(_ text: String) -> Bool {
-  guard let first = text.utf8.first, first < 0x30 || first > 0x39 else { return false }
-  return text.utf8.allSatisfy(isLabelByte)
-}
-
-/// Bytes as they can be shown: '?' for what isn't printable ASCII.
-private func printable(_ text: String) -> String {
-  String(decoding: text.utf8.map { $0 >= 0x20 && $0 < 0x7f ? $0 : 0x3f }, as: UTF8.self)
+  guard let first = text.first, !first.isNumber else { return false }
+  return text.allSatisfy(isLabelCharacter)
 }
 
 /// Whether a property's cells are known to be no phandles, where they aren't known to be some.
 private func hasKnownMeaning(_ name: String) -> Bool {
-  let known = [
+  let known: Set = [
     "reg", "ranges", "dma-ranges", "interrupts", "phandle", "linux,phandle", "interrupt-map", "interrupt-map-mask", "bus-range",
     "virtual-reg", "cache-level", "memory", "id", "channels", "bank-width", "reg-shift", "reg-io-width",
-    "regulator-min-microvolt",
-    "regulator-max-microvolt",
+    "regulator-min-microvolt", "regulator-max-microvolt",
   ]
-  let name0 = name
-  if name.utf8.first == 0x23 || known.contains(where: { sameText($0, name0) }) { return true }
-  return ["-frequency", "-cells", "-size", "-us", "-ms", "-ns", "-mask", "-microvolt", "-range", "-width", "-latency"].contains
-  {
-    name.utf8.reversed().starts(with: $0.utf8.reversed())
-  }
+  let endings = ["-frequency", "-cells", "-size", "-us", "-ms", "-ns", "-mask", "-microvolt", "-range", "-width", "-latency"]
+  return name.hasPrefix("#") || known.contains(name) || endings.contains { name.hasSuffix($0) }
 }
 
 /// Whether a number reads better in decimal.
 private func isDecimal(_ name: String) -> Bool {
   let endings = [
     "-frequency", "-microvolt", "-microamp", "-us", "-ms", "-ns", "-baud", "-speed", "-hz", "-cells", "channels", "-rate",
-    "-burst",
-    "interrupts", "_irq", "_count", "_order",
+    "-burst", "interrupts", "_irq", "_count", "_order",
   ]
-  return endings.contains { name.utf8.reversed().starts(with: $0.utf8.reversed()) }
+  return endings.contains { name.hasSuffix($0) }
 }
 
-/// Whether a value is likely to be meant as strings, as dtc would take it.
+/// Whether a value is likely to be meant as strings, as dtc would take it: none of them empty.
 private func readsAsText(_ value: [UInt8]) -> Bool {
-  guard value.last == 0, value.first != 0 else { return false }
-  for index in value.indices {
-    if value[index] == 0 {
-      if index > 0, value[index - 1] == 0 { return false }
-    } else if value[index] < 0x20 || value[index] > 0x7e {
-      return false
-    }
-  }
-  return true
+  guard value.last == 0 else { return false }
+  let strings = value.dropLast().split(separator: 0, omittingEmptySubsequences: false)
+  return strings.allSatisfy { !$0.isEmpty && $0.allSatisfy(isPrintable) }
 }
 
 private struct SourceWriter {
   let names: SourceNames
-  var text: [UInt8] = []
+  private(set) var text = ""
   private var depth = 0
   /// How many nodes were written.
   private var count = 0
@@ -245,165 +175,114 @@ private struct SourceWriter {
   init(names: SourceNames) { self.names = names }
 
   mutating func line(_ content: String) {
-    if !content.utf8.isEmpty { text += [UInt8](repeating: 0x09, count: depth) }
-    text += Array(content.utf8)
-    text.append(0x0a)
+    if !content.isEmpty { text += "\(String(repeating: "\t", count: depth))\(content)" }
+    text += "\n"
   }
 
-  mutating func write(
-    _ node: Draft, name: String, path: String, addressCells: Int, sizeCells: Int, isLast: Bool
-  ) throws(SourceError) {
+  mutating func write(_ node: Draft, name: String, path: String, addressCells: Int, sizeCells: Int) throws(SourceError) {
     let labels = names.labels[count]
     count += 1
-    let here = path.utf8.isEmpty ? "/" : printable(path)
-    guard path.utf8.isEmpty || isNodeName(name) else { throw .badName(path: here) }
-    line("\(labels.reduce("") { "\($0)\($1): " })\(name) {")
+    let here = path.isEmpty ? "/" : printable(path)
+    // dtc's own rule, which is wider than the specification's.
+    guard path.isEmpty || name.hasOnlyLettersDigits(and: "@+,-._") else { throw .badName(path: here) }
+    line("\(labels.map { "\($0): " }.joined())\(name) {")
     depth += 1
-    func cell(_ name: String, _ standard: Int) -> Int {
-      Int(clamping: node.property(name).flatMap { Property(bytes: $0.value).cell } ?? UInt32(clamping: standard))
+    func cell(_ name: String) -> Int? {
+      node.property(name).flatMap { Property(bytes: $0.value).cell }.map { Int(clamping: $0) }
     }
-    let ownAddressCells = cell("#address-cells", 2)
-    let ownSizeCells = cell("#size-cells", 1)
+    let ownAddressCells = cell("#address-cells") ?? 2
+    let ownSizeCells = cell("#size-cells") ?? 1
     for property in node.properties {
-      guard isPropertyName(property.name) else { throw .badName(path: "\(here) \(printable(property.name))") }
-      if sameText(property.name, "phandle") || sameText(property.name, "linux,phandle") {
+      guard property.name.hasOnlyLettersDigits(and: "#*+,-.?@_") else {
+        throw .badName(path: "\(here) \(printable(property.name))")
+      }
+      switch property.name {
+      case "phandle", "linux,phandle":
         guard let phandle = Property(bytes: property.value).cell, names.needsPhandle(phandle) else {
           // One that is no cell is dtc's to refuse, not ours to hide.
-          if property.value.count != 4 { write(property, widths: [], isAlias: false) }
+          if property.value.count != 4 { write(property) }
           continue
         }
+        write(property)
+      case "reg": write(property, widths: [addressCells, sizeCells])
+      case "ranges", "dma-ranges": write(property, widths: [ownAddressCells, addressCells, ownSizeCells])
+      default: write(property, isAlias: depth == 2 && name == "aliases")
       }
-      let widths: [Int] =
-        sameText(property.name, "reg")
-        ? [addressCells, sizeCells]
-        : sameText(property.name, "ranges") || sameText(property.name, "dma-ranges")
-          ? [ownAddressCells, addressCells, ownSizeCells] : []
-      write(property, widths: widths, isAlias: depth == 2 && sameText(name, "aliases"))
     }
     for (index, child) in node.children.enumerated() {
       if index > 0 || !node.properties.isEmpty { line("") }
       try write(
-        child, name: child.name, path: "\(path)/\(child.name)", addressCells: ownAddressCells, sizeCells: ownSizeCells,
-        isLast: index == node.children.count - 1)
+        child, name: child.name, path: "\(path)/\(child.name)", addressCells: ownAddressCells, sizeCells: ownSizeCells)
     }
     depth -= 1
     line("};")
   }
 
-  private mutating func write(_ property: DraftProperty, widths: [Int], isAlias: Bool) {
+  /// - Parameters:
+  ///   - widths: How many cells the numbers of each entry have, where that is known.
+  ///   - isAlias: It is one of /aliases.
+  private mutating func write(_ property: DraftProperty, widths: [Int] = [], isAlias: Bool = false) {
     let name = property.name
-    let value = property.value
-    if value.isEmpty {
+    let value = Property(bytes: property.value)
+    if value.bytes.isEmpty {
       line("\(name);")
-      return
-    }
-    if isAlias, let path = Property(bytes: value).string, let node = names.node(path: path),
-      let label = names.labels[node].first
-    {
+    } else if isAlias, let path = value.string, let node = names.node(path: path), let label = names.labels[node].first {
       line("\(name) = &\(label);")
-      return
+    } else if let cells = value.cells, hasNumbers(property, widths) || !readsAsText(value.bytes) {
+      wrapped(name, groups(cells, of: property, widths))
+    } else if readsAsText(value.bytes) {
+      wrapped(name, (value.strings ?? []).map { "\"\(escaped($0))\"" })
+    } else {
+      line("\(name) = [\(value.bytes.map { hexadecimal([$0]) }.joined(separator: " "))];")
     }
-    let cells = Property(bytes: value).cells
-    let isNumbers = !widths.isEmpty || !property.references.isEmpty || name.utf8.first == 0x23
-    if !(isNumbers && cells != nil), readsAsText(value) {
-      let strings = Property(bytes: value).strings ?? []
-      wrapped(name, strings.map { "\"\(escaped($0))\"" })
-      return
-    }
-    guard let cells else {
-      line("\(name) = [\(value.reduce("") { "\($0.utf8.isEmpty ? "" : "\($0) ")\(hex($1))" })];")
-      return
-    }
-    // Groups: one for each reference and its arguments, or for each entry of a known width.
-    var starts = [0]
-    let width = widths.reduce(0) { $0 > 16 || $1 > 16 ? 17 : $0 + $1 }
-    if !property.references.isEmpty {
-      // Each begins an entry, or stands at the same place within one, as in an interrupt-map.
-      let lead = isMap(name) ? property.references[0] : 0
-      starts = property.references.map { $0 - lead }.filter { cells.indices.contains($0) }
-      if starts.first != 0 { starts.insert(0, at: 0) }
-    } else if width > 0, width <= 16, cells.count % width == 0 {
-      starts = Array(stride(from: 0, to: cells.count, by: width))
-    }
-    var groups: [String] = []
-    var place = 0
-    var nextReference = 0
-    let decimal = isDecimal(name)
-    for (index, start) in starts.enumerated() {
-      let end = index + 1 < starts.count ? starts[index + 1] : cells.count
-      var group = [UInt8]("<".utf8)
-      place = max(place, start)
-      while place < end {
-        if place > start { group.append(0x20) }
-        while nextReference < property.references.count, property.references[nextReference] < place { nextReference += 1 }
-        let isReference = nextReference < property.references.count && property.references[nextReference] == place
-        if isReference, let found = names.entry(cells[place]), let label = names.labels[found.node].first {
-          group += Array("&\(label)".utf8)
-        } else {
-          group += Array(number(cells[place], decimal).utf8)
+  }
+
+  /// Whether cells of the property are numbers, even where they could be text.
+  private func hasNumbers(_ property: DraftProperty, _ widths: [Int]) -> Bool {
+    !widths.isEmpty || !property.references.isEmpty || property.name.hasPrefix("#")
+  }
+
+  /// Cells in angle brackets: a group for each reference and its arguments, or for each entry of a known width.
+  private func groups(_ cells: [UInt32], of property: DraftProperty, _ widths: [Int]) -> [String] {
+    let references = Set(property.references)
+    let isDecimal = isDecimal(property.name)
+    let starts = starts(cells, of: property, widths)
+    return zip(starts, starts.dropFirst() + [cells.count]).map { start, end in
+      let texts = (start..<max(start, end)).map { place in
+        if references.contains(place), let node = names.node(phandle: cells[place]), let label = names.labels[node].first {
+          return "&\(label)"
         }
-        place += 1
+        return number(cells[place], isDecimal)
       }
-      groups.append("\(String(decoding: group, as: UTF8.self))>")
+      return "<\(texts.joined(separator: " "))>"
     }
-    wrapped(name, groups)
+  }
+
+  /// Where groups begin.
+  private func starts(_ cells: [UInt32], of property: DraftProperty, _ widths: [Int]) -> [Int] {
+    if let first = property.references.first {
+      // Each begins an entry, or stands at the same place within one, as in an interrupt-map.
+      let lead = property.name.hasSuffix("-map") ? first : 0
+      return Set(property.references.map { $0 - lead } + [0]).filter { cells.indices.contains($0) }.sorted()
+    }
+    // Numbers of more than 16 cells are none that anybody reads.
+    let width = widths.allSatisfy { $0 <= 16 } ? widths.reduce(0, +) : 0
+    guard width > 0, width <= 16, cells.count % width == 0 else { return [0] }
+    return Array(stride(from: 0, to: cells.count, by: width))
   }
 
   /// `name = a, b;`, an item a line when they don't fit one.
   private mutating func wrapped(_ name: String, _ items: [String]) {
-    let total = items.reduce(name.utf8.count + 3) { $0 + $1.utf8.count + 2 } + 8 * depth
-    var content = Array("\(name) = ".utf8)
-    for (index, item) in items.enumerated() {
-      if index > 0 {
-        content.append(0x2c)
-        if total > 120 {
-          content.append(0x0a)
-          content += [UInt8](repeating: 0x09, count: depth + 1)
-        } else {
-          content.append(0x20)
-        }
-      }
-      content += Array(item.utf8)
-    }
-    content.append(0x3b)
-    line(String(decoding: content, as: UTF8.self))
+    let length = items.reduce(name.count + 3 + 8 * depth) { $0 + $1.count + 2 }
+    let separator = length > 120 ? ",\n\(String(repeating: "\t", count: depth + 1))" : ", "
+    line("\(name) = \(items.joined(separator: separator));")
   }
-
-  private func isMap(_ name: String) -> Bool { name.utf8.reversed().starts(with: "-map".utf8.reversed()) }
-}
-
-private func isNodeName(_ name: String) -> Bool {
-  // dtc's own rule, which is wider than the specification's.
-  !name.utf8.isEmpty
-    && name.utf8.allSatisfy {
-      switch $0 {
-      case 0x30...0x39, 0x40...0x5a, 0x61...0x7a, 0x2b...0x2e, 0x5f: true
-      default: false
-      }
-    }
-}
-
-private func isPropertyName(_ name: String) -> Bool {
-  !name.utf8.isEmpty
-    && name.utf8.allSatisfy {
-      switch $0 {
-      case 0x23, 0x2a...0x2e, 0x30...0x39, 0x3f...0x5a, 0x5c, 0x5f, 0x61...0x7a: $0 != 0x5c
-      default: false
-      }
-    }
 }
 
 private func escaped(_ text: String) -> String {
-  var bytes: [UInt8] = []
-  for byte in text.utf8 {
-    if byte == 0x22 || byte == 0x5c { bytes.append(0x5c) }
-    bytes.append(byte)
-  }
-  return String(decoding: bytes, as: UTF8.self)
+  text.map { $0 == "\"" || $0 == "\\" ? "\\\($0)" : String($0) }.joined()
 }
 
-private func hex(_ byte: UInt8) -> String { byte < 16 ? "0\(String(byte, radix: 16))" : String(byte, radix: 16) }
-
-private func number(_ cell: UInt32, _ decimal: Bool) -> String {
-  decimal && cell < 1 << 31 || cell < 10 ? String(cell) : hexadecimal(cell)
+private func number(_ cell: UInt32, _ isDecimal: Bool) -> String {
+  isDecimal && cell < 1 << 31 || cell < 10 ? String(cell) : hexadecimal(cell)
 }

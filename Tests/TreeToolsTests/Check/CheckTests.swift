@@ -293,6 +293,16 @@ struct CheckTests {
     #expect(found.first?.what == "the name of property \"(scape\" has a character that no property's may have, or none at all")
   }
 
+  @Test("Paths of the same hash are not the same path")
+  func collision() throws {
+    // Found by search: the 64-bit FNV-1a hashes of "/" and these are equal.
+    let (here, elsewhere) = ("9NCqIQutRjD", "i2LX289ahCB")
+    let found = try findings(
+      guest1: [("aliases {", "\(here) { }; aliases { good = \"/\(here)\"; bad = \"/\(elsewhere)\";")])
+    #expect(short(found) == ["guest1.dts: /aliases: dangling-alias"])
+    #expect(found.first?.what == "alias bad leads to /\(elsewhere), which is not in this tree")
+  }
+
   @Test("Guests with a whole board each: only what they share is compared")
   func separateBoards() throws {
     let first = try tree(Sources.guest1)

@@ -150,6 +150,11 @@ struct HypervisorTests {
       name: "another device's interrupt", xvisor1: [("interrupts = <35>;\n", "interrupts = <50>;\n")],
       found: ["guest1.dts: /soc/serial@3000: interrupt-offset"]),
     Case(
+      name: "an interrupt whose number by the controller is beyond 32 bits",
+      guest1: [("interrupts = <0 3 4>", "interrupts = <0 0xffffffff 4>")],
+      xvisor1: [("interrupts = <35>", "interrupts = <0xffffffff>")],
+      found: ["guest1.dts: /soc/serial@3000: interrupt-offset"]),
+    Case(
       name: "regions that overlap",
       xvisor1: [(uart2, "guest_physical_addr = <0x40003000>; host_physical_addr = <0x40003000>; physical_size = <0x2000>;")],
       found: ["xvisor1.dts: /aspace/gpio: region-overlap", "xvisor1.dts: /aspace/gpio: passed-twice"]),
