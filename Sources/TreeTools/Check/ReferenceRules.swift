@@ -175,6 +175,10 @@ private func user(_ one: Claim, _ two: Claim, _ guests: [Guest], _ report: Repor
   return one.guest == two.guest ? survey.path(one.node) : "\(guests[one.guest].name)'s \(report.place(survey, one.node))"
 }
 
+private let fixedSuppliers: Set = [
+  "fixed-clock", "fixed-factor-clock", "regulator-fixed", "regulator-fixed-clock", "regulator-fixed-domain",
+]
+
 extension Guest {
   /// What a node is, on the board: where its registers are, or else its path. Nil for what the hypervisor makes up.
   fileprivate func identity(of node: Int, _ paths: [Int]) -> Identity? {
@@ -193,11 +197,8 @@ extension Guest {
 
   /// Whether somebody can switch off what it supplies, and no registers above it say that it is two guests'.
   fileprivate func isSwitchable(_ node: Int) -> Bool {
-    let fixed: Set = [
-      "fixed-clock", "fixed-factor-clock", "regulator-fixed", "regulator-fixed-clock", "regulator-fixed-domain",
-    ]
     if survey.nodes[node].property("regulator-always-on") != nil { return false }
-    if let names = survey.nodes[node].property("compatible")?.strings, !fixed.isDisjoint(with: names) { return false }
+    if let names = survey.nodes[node].property("compatible")?.strings, !fixedSuppliers.isDisjoint(with: names) { return false }
     var at = node
     while at > 0 {
       if survey.device(at) != nil { return false }

@@ -108,11 +108,7 @@ extension Node {
   /// Controllers whose `interrupt-map` has a meaning of its own: Linux knows them by name, and so do we. The parents' addresses
   /// are left out of it.
   var hasOwnInterruptMap: Bool {
-    let known: Set = [
-      "fsl,ls1021a-extirq", "fsl,ls1043a-extirq", "fsl,ls1088a-extirq", "renesas,rza1-irqc", "realtek,rtl-intc",
-      "CBEA,platform-spider-pic", "sti,platform-spider-pic",
-    ]
-    return !known.isDisjoint(with: property("compatible")?.strings ?? [])
+    return !controllersWithOwnMap.isDisjoint(with: property("compatible")?.strings ?? [])
   }
 
   fileprivate func interruptCells(askedBy node: Node) throws(InterruptError) -> Int {
@@ -132,6 +128,11 @@ extension Node {
     return 2
   }
 }
+
+private let controllersWithOwnMap: Set = [
+  "fsl,ls1021a-extirq", "fsl,ls1043a-extirq", "fsl,ls1088a-extirq", "renesas,rza1-irqc", "realtek,rtl-intc",
+  "CBEA,platform-spider-pic", "sti,platform-spider-pic",
+]
 
 /// Follows the interrupts of one node to their controllers.
 private struct InterruptWay {

@@ -27,18 +27,16 @@ enum ReferenceForm: Sendable {
 }
 
 /// The properties that refer to nodes, by name.
-struct ReferenceForms: Sendable {
-  private let byName: [String: ReferenceForm]
-
-  init() {
-    let pairs = Self.lists.flatMap { names, form in names.split(separator: " ").map { (String($0), form) } }
-    byName = Dictionary(pairs) { first, _ in first }
-  }
+enum ReferenceForms {
+  static let byName: [String: ReferenceForm] = {
+    let pairs = lists.flatMap { names, form in names.split(separator: " ").map { (String($0), form) } }
+    return Dictionary(pairs) { first, _ in first }
+  }()
 
   /// Nil for a property that refers to nothing.
-  func form(of name: String, in node: Node) -> ReferenceForm? {
+  static func form(of name: String, in node: Node) -> ReferenceForm? {
     if let form = byName[name] { return form }
-    if name.hasSuffix("gpios") || name.hasSuffix("gpio") { return isGPIO(name, node) ? Self.gpio : nil }
+    if name.hasSuffix("gpios") || name.hasSuffix("gpio") { return isGPIO(name, node) ? gpio : nil }
     if ["-supply", "-phandle", "-handle"].contains(where: { name.hasSuffix($0) }) { return .list }
     if name.hasSuffix("-syscon") || name.hasPrefix("st,syscfg-") { return .first }
     if name.hasPrefix("pinctrl-"), name.count > 8, name.dropFirst(8).allSatisfy({ ("0"..."9").contains($0) }) { return .list }
@@ -53,7 +51,7 @@ struct ReferenceForms: Sendable {
   private static var gpio: ReferenceForm { .counted("#gpio-cells", optional: false) }
 
   /// "gpios", "gpio", "reset-gpios": but not numbers of lines, and not a hog's, which are lines of the controller that it is in.
-  private func isGPIO(_ name: String, _ node: Node) -> Bool {
+  private static func isGPIO(_ name: String, _ node: Node) -> Bool {
     let stem = name.dropLast(name.hasSuffix("s") ? 5 : 4)
     if stem.isEmpty { return node.property("gpio-hog") == nil }
     return stem.hasSuffix("-") && !stem.hasSuffix("nr-") && !stem.hasSuffix("num-") && name != "extclock-gpio"

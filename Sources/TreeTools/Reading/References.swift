@@ -34,19 +34,17 @@ public struct Reference: Sendable {
 /// References by path are `DeviceTree.aliases`, `symbols` and `standardOutput`.
 public struct References: Sendable {
   public let phandles: PhandleTable
-  private let forms: ReferenceForms
 
   /// - Complexity: That of `PhandleTable`.
   public init(_ tree: DeviceTree) {
     phandles = PhandleTable(tree)
-    forms = ReferenceForms()
   }
 
   public var tree: DeviceTree { phandles.tree }
 
   /// What a node refers to, in the order of its properties and of their cells, found while they are asked for. An entry of a
   /// list that is 0, which means "none", is left out, and so is a value that isn't made of cells.
-  public func of(_ node: Node) -> NodeReferences { NodeReferences(node, phandles, forms) }
+  public func of(_ node: Node) -> NodeReferences { NodeReferences(node, phandles) }
 
   /// Every reference of the tree that leads to `target`.
   ///
@@ -68,15 +66,13 @@ public struct References: Sendable {
 public struct NodeReferences: Sequence, IteratorProtocol, Sendable {
   private let node: Node
   private let phandles: PhandleTable
-  private let forms: ReferenceForms
   /// Properties that were not looked at yet.
   private var records: ArraySlice<PropertyRecord>
   private var reader: ReferenceReader?
 
-  init(_ node: Node, _ phandles: PhandleTable, _ forms: ReferenceForms) {
+  init(_ node: Node, _ phandles: PhandleTable) {
     self.node = node
     self.phandles = phandles
-    self.forms = forms
     records = node.isOfNames ? [] : node.records
   }
 
@@ -87,7 +83,7 @@ public struct NodeReferences: Sequence, IteratorProtocol, Sendable {
       reader = nil
       guard record.value.count > 0, record.value.count % 4 == 0 else { continue }
       let name = String(decoding: node.tree.slice(record.name), as: UTF8.self)
-      guard let form = forms.form(of: name, in: node) else { continue }
+      guard let form = ReferenceForms.form(of: name, in: node) else { continue }
       reader = ReferenceReader(node: node, property: name, value: record.value, form: form, phandles: phandles)
     }
   }

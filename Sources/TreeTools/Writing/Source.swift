@@ -138,15 +138,16 @@ private func isLabel(_ text: String) -> Bool {
   return text.allSatisfy(isLabelCharacter)
 }
 
+private let propertiesOfNumbers: Set = [
+  "reg", "ranges", "dma-ranges", "interrupts", "phandle", "linux,phandle", "interrupt-map", "interrupt-map-mask", "bus-range",
+  "virtual-reg", "cache-level", "memory", "id", "channels", "bank-width", "reg-shift", "reg-io-width",
+  "regulator-min-microvolt", "regulator-max-microvolt",
+]
+
 /// Whether a property's cells are known to be no phandles, where they aren't known to be some.
 private func hasKnownMeaning(_ name: String) -> Bool {
-  let known: Set = [
-    "reg", "ranges", "dma-ranges", "interrupts", "phandle", "linux,phandle", "interrupt-map", "interrupt-map-mask", "bus-range",
-    "virtual-reg", "cache-level", "memory", "id", "channels", "bank-width", "reg-shift", "reg-io-width",
-    "regulator-min-microvolt", "regulator-max-microvolt",
-  ]
   let endings = ["-frequency", "-cells", "-size", "-us", "-ms", "-ns", "-mask", "-microvolt", "-range", "-width", "-latency"]
-  return name.hasPrefix("#") || known.contains(name) || endings.contains { name.hasSuffix($0) }
+  return name.hasPrefix("#") || propertiesOfNumbers.contains(name) || endings.contains { name.hasSuffix($0) }
 }
 
 /// Whether a number reads better in decimal.

@@ -126,6 +126,8 @@ private enum Memory {
 
   static func start() {
     isCounting = true
+    // A table that is made once.
+    precondition(!ReferenceForms.byName.isEmpty)
     let installed = installHooks(
       { _, size in
         if size > Memory.limit { fatalError("one allocation of \(size) bytes, the limit is \(Memory.limit)") }
