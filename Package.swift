@@ -8,9 +8,14 @@ let hostRules: [SwiftSetting] = [.treatAllWarnings(as: .error)]
 // The toolchain's view of the C library and CLinux's must be the same one.
 let view: [CSetting] = [.define("_GNU_SOURCE")]
 
-/// A library that also compiles as Embedded Swift. It may name only modules that stand above it in the list below.
+/// A library of the guests' wing, which also compiles as Embedded Swift. It may name only modules that stand above it in the list below.
 func module(_ name: String, uses: [Target.Dependency] = [], settings: [SwiftSetting] = []) -> Target {
   .target(name: name, dependencies: uses, exclude: ["README.md"], cSettings: view, swiftSettings: rules + settings)
+}
+
+/// A library of the host's wing: ordinary Swift, which no guest's program may need.
+func hostModule(_ name: String, uses: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: uses, exclude: ["README.md"], cSettings: view, swiftSettings: rules)
 }
 
 /// A program, as thin as it can be.
@@ -52,7 +57,8 @@ let package = Package(
     program(
       "brokerd",
       uses: ["BrokerProtocol", "CLinux", "Linux", "OwnerService", "Partition", "Program", "RingBuffer", "SharedMemory", "Text"]),
-    program("dt-partition", uses: ["DeviceTree", "Linux", "Partition", "Program", "Text"]),
+    hostModule("TreeTools", uses: ["DeviceTree", "Linux", "Partition", "Program", "Text"]),
+    program("dt-partition", uses: ["DeviceTree", "Linux", "Partition", "Program", "Text", "TreeTools"]),
     // What Tests/Guests runs inside its guests, built as the programs are.
     .executableTarget(
       name: "guestprobe",
@@ -60,7 +66,8 @@ let package = Package(
       path: "Tests/Guests/Probe", cSettings: view, swiftSettings: rules),
     // Reads and writes trees for Tests/DeviceTrees/check.
     .executableTarget(
-      name: "rewrite-trees", dependencies: ["DeviceTree", "Linux", "Program", "Text"], path: "Tests/DeviceTrees/Rewrite",
+      name: "rewrite-trees", dependencies: ["DeviceTree", "Linux", "Program", "Text", "TreeTools"],
+      path: "Tests/DeviceTrees/Rewrite",
       cSettings: view,
       swiftSettings: hostRules),
     // What `swift run Benchmarks` builds for debugging: it has `measure` built for release and becomes it.
@@ -69,12 +76,12 @@ let package = Package(
       name: "measure",
       dependencies: [
         "BrokerProtocol", "CLinux", "DeviceTree", "GuestAgent", "Linux", "OwnerService", "Partition", "Program", "RingBuffer",
-        "SharedMemory", "Text",
+        "SharedMemory", "Text", "TreeTools",
       ],
       path: "Benchmarks", exclude: ["Launcher", "README.md", "count-instructions"], cSettings: view, swiftSettings: hostRules),
 
     .target(
-      name: "TestSupport", dependencies: ["CLinux"], path: "Tests/TestSupport", cSettings: view,
+      name: "TestSupport", dependencies: ["CLinux", "DeviceTree"], path: "Tests/TestSupport", cSettings: view,
       swiftSettings: hostRules),
     // The ring's own sources over memory that a scheduler controls.
     .target(
@@ -87,6 +94,7 @@ let package = Package(
     tests(of: "Program", uses: ["CLinux", "Linux", "Program", "Text"]),
     tests(of: "DeviceTree", uses: ["DeviceTree", "Linux", "Text"]),
     tests(of: "Partition", uses: ["DeviceTree", "Linux", "Partition", "Program", "Text"]),
+    tests(of: "TreeTools", uses: ["DeviceTree", "Linux", "Partition", "Program", "Text", "TreeTools"]),
     tests(
       of: "SharedMemory", uses: ["CLinux", "DeviceTree", "Linux", "Partition", "RingBuffer", "SharedMemory"]),
     tests(of: "BrokerProtocol", uses: ["BrokerProtocol"]),
@@ -100,7 +108,8 @@ let package = Package(
     tests(
       of: "EndToEnd",
       uses: [
-        "CLinux", "DeviceTree", "GuestAgentCLI", "Partition", "RingBuffer", "SharedMemory", "brokerd", "dt-partition",
+        "CLinux", "DeviceTree", "GuestAgentCLI", "Partition", "RingBuffer", "SharedMemory", "TreeTools", "brokerd",
+        "dt-partition",
       ]),
   ],
   swiftLanguageModes: [.v6])

@@ -4,7 +4,7 @@ import Glibc
 import Linux
 import Program
 import Text
-import Partition
+import TreeTools
 
 /// Measures how long it takes to read the largest device tree there is, next to libfdt walking over its nodes and properties.
 func measureDeviceTree(rounds: Int, path: String?, json: String?) throws(DeviceTreeError) {

@@ -1,5 +1,5 @@
 /// A range of physical addresses.
-public struct AddressRange: Equatable, Sendable {
+public struct AddressRange: Hashable, Sendable {
   public var address: UInt64
   public var size: UInt64
 
@@ -19,23 +19,27 @@ extension Node {
   ///
   /// - Returns: Nil when there is no `reg`, or when it isn't made of whole entries of at most two cells each.
   public var localRanges: [AddressRange]? {
-    guard let parent, let reg = property("reg") else { return nil }
-    guard let entries = CellTable(reg, parent.addressCells, parent.sizeCells) else { return nil }
-    return (0..<entries.count).map { AddressRange(address: entries[$0, 0], size: entries[$0, 1]) }
+    guard let parent, let reg = property("reg"), let entries = reg.entries(parent.addressCells, parent.sizeCells, 0) else {
+      return nil
+    }
+    return entries.map { AddressRange(address: $0.0, size: $0.1) }
   }
 
   /// What `reg` says, as physical addresses: translated by the `ranges` of every bus above.
   ///
   /// - Returns: Nil when `localRanges` is, or when a bus above doesn't translate an address.
   public var physicalRanges: [AddressRange]? {
-    guard let parent, var ranges = localRanges else { return nil }
-    var bus = parent
+    guard var bus = parent, var ranges = localRanges else { return nil }
     while let above = bus.parent {
-      guard let property = bus.property("ranges") else { return nil }
-      if !property.bytes.isEmpty {
-        guard let table = CellTable(property, bus.addressCells, above.addressCells, bus.sizeCells) else { return nil }
+      switch bus.addressMap {
+      case .none: return nil
+      case .identity: break
+      case .windows(let windows):
         for index in ranges.indices {
-          guard let address = table.translate(ranges[index]) else { return nil }
+          guard let window = windows.first(where: { $0.has(ranges[index]) }), let address = window.translate(ranges[index])
+          else {
+            return nil
+          }
           ranges[index].address = address
         }
       }
@@ -43,44 +47,60 @@ extension Node {
     }
     return ranges
   }
+
+  /// What a bus makes of its children's addresses, by its `ranges` (Devicetree Specification §2.3.8).
+  package var addressMap: AddressMap {
+    guard let property = property("ranges"), let above = parent else { return .none }
+    if property.bytes.isEmpty { return .identity }
+    guard let entries = property.entries(addressCells, above.addressCells, sizeCells) else { return .none }
+    return .windows(entries.map { AddressWindow(child: $0.0, parent: $0.1, size: $0.2) })
+  }
 }
 
-/// A property's value as entries of numbers with so many cells each.
-private struct CellTable {
-  private let bytes: [UInt8]
-  private let widths: (Int, Int, Int)
-  let count: Int
+/// What addresses on a bus are on the bus above.
+package enum AddressMap: Sendable {
+  /// Nothing: the processor doesn't reach them.
+  case none
+  /// The same.
+  case identity
+  case windows([AddressWindow])
+}
 
-  /// Nil when a number has more cells than fit 64 bits, or the last entry isn't whole.
-  init?(_ property: Property, _ first: Int, _ second: Int, _ third: Int = 0) {
-    guard first <= 2, second <= 2, third <= 2, first + second + third > 0 else { return nil }
-    let size = 4 * (first + second + third)
-    guard property.bytes.count % size == 0 else { return nil }
-    bytes = property.bytes
-    widths = (first, second, third)
-    count = property.bytes.count / size
+/// An entry of `ranges`.
+package struct AddressWindow: Sendable {
+  package var child: UInt64
+  package var parent: UInt64
+  package var size: UInt64
+
+  /// Whether the whole of a range lies in this window.
+  func has(_ range: AddressRange) -> Bool {
+    range.address >= child && range.address - child < size && range.size <= size - (range.address - child)
   }
 
-  /// The number in a column of an entry.
-  @inline(never)
-  subscript(entry: Int, column: Int) -> UInt64 {
-    let start = entry * (widths.0 + widths.1 + widths.2) + (column == 0 ? 0 : column == 1 ? widths.0 : widths.0 + widths.1)
-    let width = column == 0 ? widths.0 : column == 1 ? widths.1 : widths.2
-    var number: UInt64 = 0
-    for cell in start..<start + width { number = number << 32 | UInt64(bigEndianWord(bytes, at: 4 * cell)) }
-    return number
+  /// The parent's address of a range; nil when it doesn't lie in this window, or beyond 64 bits on the bus above.
+  package func translate(_ range: AddressRange) -> UInt64? {
+    guard has(range) else { return nil }
+    let (address, overflow) = parent.addingReportingOverflow(range.address - child)
+    return overflow ? nil : address
   }
+}
 
-  /// For `ranges`, whose entries are a child's address, a parent's address, a size: the parent's address of a range that lies
-  /// in one entry, the first that has it.
-  func translate(_ range: AddressRange) -> UInt64? {
-    for entry in 0..<count {
-      let start = self[entry, 0]
-      let size = self[entry, 2]
-      guard range.address >= start, range.address - start < size, range.size <= size - (range.address - start) else { continue }
-      let (address, overflow) = self[entry, 1].addingReportingOverflow(range.address - start)
-      return overflow ? nil : address
+extension Property {
+  /// The value as entries of three numbers with so many cells each; a number of no cells is 0.
+  ///
+  /// - Returns: Nil when a number has more cells than fit 64 bits, or the last entry isn't whole.
+  fileprivate func entries(_ first: Int, _ second: Int, _ third: Int) -> [(UInt64, UInt64, UInt64)]? {
+    guard first <= 2, second <= 2, third <= 2, let cells else { return nil }
+    let width = first + second + third
+    guard width > 0, cells.count % width == 0 else { return nil }
+    return stride(from: 0, to: cells.count, by: width).map { start in
+      let (middle, last) = (start + first, start + first + second)
+      return (cells[start..<middle].number, cells[middle..<last].number, cells[last..<start + width].number)
     }
-    return nil
   }
+}
+
+extension ArraySlice<UInt32> {
+  /// The number that one or two cells make, 0 for none.
+  package var number: UInt64 { reduce(0) { $0 << 32 | UInt64($1) } }
 }

@@ -12,16 +12,16 @@ public final class DeviceTree: Sendable {
   /// The deepest nesting of nodes.
   public static var maximumDepth: Int { 64 }
 
-  let bytes: [UInt8]
+  package let bytes: [UInt8]
   /// In the order of the tree, parents before their children; the root is first.
-  let nodes: [NodeRecord]
-  let properties: [PropertyRecord]
+  package let nodes: [NodeRecord]
+  package let properties: [PropertyRecord]
   /// Memory that a blob's reservation block says is taken. A directory has none.
   public let reservations: [AddressRange]
   /// The processor that a blob says the machine starts on. 0 for a directory.
   public let bootCPU: UInt32
 
-  init(_ records: Records) {
+  package init(_ records: Records) {
     bytes = records.bytes
     nodes = records.nodes
     properties = records.properties
@@ -56,7 +56,7 @@ public final class DeviceTree: Sendable {
   /// A tree has a root, whichever way it was read.
   public var root: Node { Node(tree: self, index: 0) }
 
-  func slice(_ extent: Extent) -> ArraySlice<UInt8> {
+  package func slice(_ extent: Extent) -> ArraySlice<UInt8> {
     bytes[Int(extent.start)..<Int(extent.start) + Int(extent.count)]
   }
 
@@ -65,16 +65,18 @@ public final class DeviceTree: Sendable {
   }
 }
 
-/// A tree that is being read.
-struct Records {
-  var bytes: [UInt8] = []
-  var nodes: [NodeRecord] = []
-  var properties: [PropertyRecord] = []
+/// A tree that is being read, or made.
+package struct Records {
+  package var bytes: [UInt8] = []
+  package var nodes: [NodeRecord] = []
+  package var properties: [PropertyRecord] = []
   var reservations: [AddressRange] = []
   var bootCPU: UInt32 = 0
 
+  package init() {}
+
   /// Adds a node behind its last sibling. Returns its index.
-  mutating func addNode(name: Extent, parent: Int32, after sibling: Int32) -> Int32 {
+  package mutating func addNode(name: Extent, parent: Int32, after sibling: Int32) -> Int32 {
     let index = Int32(nodes.count)
     nodes.append(NodeRecord(name: name, parent: parent, firstProperty: Int32(properties.count)))
     if sibling >= 0 {
@@ -109,23 +111,33 @@ func nodePath(_ node: Int, _ nodes: [NodeRecord], _ bytes: [UInt8]) -> String {
 }
 
 /// Some of a tree's bytes.
-struct Extent {
-  var start: Int32
-  var count: Int32
+package struct Extent: Sendable {
+  package var start: Int32
+  package var count: Int32
+
+  package init(start: Int32, count: Int32) {
+    self.start = start
+    self.count = count
+  }
 }
 
-struct NodeRecord {
-  var name: Extent
-  var parent: Int32
-  var firstChild: Int32 = -1
-  var nextSibling: Int32 = -1
-  var firstProperty: Int32
-  var propertyCount: Int32 = 0
+package struct NodeRecord: Sendable {
+  package var name: Extent
+  package var parent: Int32
+  package var firstChild: Int32 = -1
+  package var nextSibling: Int32 = -1
+  package var firstProperty: Int32
+  package var propertyCount: Int32 = 0
 }
 
-struct PropertyRecord {
-  var name: Extent
-  var value: Extent
+package struct PropertyRecord: Sendable {
+  package var name: Extent
+  package var value: Extent
+
+  package init(name: Extent, value: Extent) {
+    self.name = name
+    self.value = value
+  }
 }
 
 /// Why bytes are no device tree. `text` is a clause for behind the file's name.

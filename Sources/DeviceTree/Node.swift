@@ -6,6 +6,11 @@ public struct Node: Sendable {
   /// Its place among the nodes of its tree, from 0 on, in no order but that parents come before their children.
   public let index: Int
 
+  package init(tree: DeviceTree, index: Int) {
+    self.tree = tree
+    self.index = index
+  }
+
   private var record: NodeRecord { tree.nodes[index] }
 
   /// With its unit address: "serial@7e201000". Empty for the root.
@@ -35,11 +40,10 @@ public struct Node: Sendable {
   }
 
   func hasName(_ wanted: [UInt8]) -> Bool { tree.has(record.name, wanted) }
-  func hasName(prefix: String) -> Bool { tree.slice(record.name).starts(with: prefix.utf8) }
 
   public var propertyNames: [String] { records.map { String(decoding: tree.slice($0.name), as: UTF8.self) } }
 
-  var records: ArraySlice<PropertyRecord> {
+  package var records: ArraySlice<PropertyRecord> {
     tree.properties[Int(record.firstProperty)..<Int(record.firstProperty) + Int(record.propertyCount)]
   }
 
@@ -146,4 +150,16 @@ extension DeviceTree {
     guard phandle != 0, phandle != .max else { return nil }
     return nodes.indices.lazy.map { Node(tree: self, index: $0) }.first { $0.phandle == phandle }
   }
+}
+
+extension DeviceTree {
+  public var nodeCount: Int { nodes.count }
+
+  /// - Precondition: `place` is in `0..<nodeCount`.
+  public func node(place: Int) -> Node { Node(tree: self, index: place) }
+}
+
+extension Node {
+  /// Where it stands in the order of the tree: the root's place is 0, and each node's is behind its parent's.
+  public var place: Int { index }
 }

@@ -2,16 +2,16 @@ import DeviceTree
 import Text
 
 extension Partition {
-  static var maximumLinks: Int { 64 }
-  static var maximumPeripherals: Int { 256 }
+  package static var maximumLinks: Int { 64 }
+  package static var maximumPeripherals: Int { 256 }
   /// As many as the links that could lead to them.
-  static var maximumClients: Int { 64 }
+  package static var maximumClients: Int { 64 }
   /// More than the 112 addresses of an I2C bus; a request names at most 64 GPIO lines.
-  static var maximumElements: Int { 128 }
-  static var maximumLines: Int { 64 }
+  package static var maximumElements: Int { 128 }
+  package static var maximumLines: Int { 64 }
 
   /// The guestbroker node of a tree: a child of the root.
-  static func guestNode(in tree: DeviceTree) -> Node? {
+  package static func guestNode(in tree: DeviceTree) -> Node? {
     tree.root.children.first { $0.isCompatible(with: "guestbroker,guest-v1") && $0.isOkay }
   }
 
@@ -300,7 +300,7 @@ private func checkName(_ name: String, at node: Node, atSignToo: Bool = false) t
   guard isName(name, atSignToo: atSignToo) else { throw .badName(node: node.path, name: name) }
 }
 
-func isName(_ name: String, atSignToo: Bool = false) -> Bool {
+package func isName(_ name: String, atSignToo: Bool = false) -> Bool {
   (1...31).contains(name.utf8.count)
     && Array(name.utf8).allSatisfy {
       switch $0 {
@@ -312,7 +312,7 @@ func isName(_ name: String, atSignToo: Bool = false) -> Bool {
 }
 
 /// Whether it has the form of a PCI function's name in sysfs: "0000:00:06.0". It becomes part of a path.
-func isPCIAddress(_ text: String) -> Bool {
+package func isPCIAddress(_ text: String) -> Bool {
   let form: [UInt8] = Array("hhhh:hh:hh.h".utf8)
   let bytes = Array(text.utf8)
   return bytes.count == form.count

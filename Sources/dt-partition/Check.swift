@@ -1,7 +1,7 @@
 import Linux
 import Program
 import Text
-import Partition
+import TreeTools
 
 /// `dt-partition check`: what is wrong with trees, alone and together.
 func check(_ arguments: inout Arguments) throws(Failure) -> Int32 {
@@ -35,7 +35,7 @@ func check(_ arguments: inout Arguments) throws(Failure) -> Int32 {
     arguments.fail("a device tree is missing: name one for each guest")
   }
   if operands.count > 64 { arguments.fail("more than 64 guests' trees") }
-  func isWanted(_ finding: Finding) -> Bool { !ignored.contains { $0 == finding.rule } }
+  func isWanted(_ finding: Finding) -> Bool { !ignored.contains(finding.rule) }
   if isLive {
     let tree = NamedTree(
       file: operands.first ?? "/proc/device-tree", tree: try TreeArgument(operands.first ?? "/proc/device-tree").tree)

@@ -2,7 +2,7 @@ import DeviceTree
 import Linux
 import Program
 import Text
-import Partition
+import TreeTools
 
 /// `dt-partition show`: who owns, lends and reaches what.
 func show(_ arguments: inout Arguments) throws(Failure) -> Int32 {
@@ -28,11 +28,11 @@ func show(_ arguments: inout Arguments) throws(Failure) -> Int32 {
   }
   let overview = Overview(trees)
   for guest in overview.guests {
-    for note in guest.notes { printError("dt-partition: \(visible(guest.file)): \(visible(note))") }
+    for note in guest.notes { printError("dt-partition: \(printable(guest.file)): \(printable(note))") }
   }
 
   if let picture {
-    if sameText(picture, "-") {
+    if picture == "-" {
       emit(overview.svg())
       return 0
     }
@@ -60,7 +60,7 @@ private func showTables(_ overview: Overview) {
       let interrupts = one.interrupts.prefix(8).map { "\($0)" }
       peripherals.append([
         one.name, guest.name, hexadecimal(one.range.address), sizeText(one.range.size),
-        interrupts.isEmpty ? "-" : joined(interrupts), one.path,
+        interrupts.isEmpty ? "-" : interrupts.joined(separator: " "), one.path,
       ])
     }
   }
@@ -71,7 +71,7 @@ private func showTables(_ overview: Overview) {
   var loans = [["LENT", "CLASS", "OWNER", "TO", "ACCESS", "LINK", "THERE CALLED"]]
   for loan in overview.loans {
     loans.append([
-      loan.name, loan.type, loan.owner ?? "not exported", loan.borrower, loan.access.utf8.isEmpty ? "-" : loan.access,
+      loan.name, loan.type, loan.owner ?? "not exported", loan.borrower, loan.access.isEmpty ? "-" : loan.access,
       loan.link ?? "no link",
       loan.importedAs ?? "not imported",
     ])
@@ -80,22 +80,15 @@ private func showTables(_ overview: Overview) {
   for table in [guests, peripherals, links, loans] where table.count > 1 {
     if !isFirst { emit("") }
     isFirst = false
-    for line in tableLines(table.map { $0.map(visible) }) { emit(line) }
+    for line in tableLines(table.map { $0.map(printable) }) { emit(line) }
   }
-}
-
-private func joined(_ words: [String]) -> String { words.dropFirst().reduce(words.first ?? "") { "\($0) \($1)" } }
-
-/// Names are a tree's, and may be anything: nothing of them reaches a terminal but printable ASCII.
-private func visible(_ text: String) -> String {
-  String(decoding: text.utf8.map { $0 >= 0x20 && $0 < 0x7f ? $0 : 0x3f }, as: UTF8.self)
 }
 
 private func showObjects(_ overview: Overview) {
   func object(_ kind: String, _ members: [(String, String?)]) -> JSONObject {
     var object = JSONObject()
     object.add("kind", kind)
-    for (name, value) in members { if let value { object.add(name, visible(value)) } }
+    for (name, value) in members { if let value { object.add(name, printable(value)) } }
     return object
   }
   for guest in overview.guests {
@@ -130,7 +123,7 @@ private func showObjects(_ overview: Overview) {
         "loan",
         [
           ("peripheral", loan.name), ("class", loan.type), ("owner", loan.owner), ("borrower", loan.borrower),
-          ("access", loan.access.utf8.isEmpty ? nil : loan.access), ("link", loan.link), ("imported_as", loan.importedAs),
+          ("access", loan.access.isEmpty ? nil : loan.access), ("link", loan.link), ("imported_as", loan.importedAs),
           ("device", loan.device),
         ]
       ).text)

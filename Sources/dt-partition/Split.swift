@@ -1,14 +1,13 @@
 import DeviceTree
 import Linux
 import Program
-import Text
-import Partition
+import TreeTools
 
 /// `dt-partition split`: each guest's tree, out of the whole board's.
 func split(_ arguments: inout Arguments) throws(Failure) -> Int32 {
   let force = arguments.flag("--force", "-f")
   var makers: [Hypervisor] = []
-  guard let folder = arguments.value("--out", "-o"), !folder.utf8.isEmpty else {
+  guard let folder = arguments.value("--out", "-o"), !folder.isEmpty else {
     arguments.fail("--out DIR is missing: where the guests' trees are to go")
   }
   for name in arguments.values("--hypervisor") {
@@ -24,7 +23,7 @@ func split(_ arguments: inout Arguments) throws(Failure) -> Int32 {
   let system = try readSystem(path)
   var files: [(name: String, content: String)] = []
   do throws(SystemTreeError) {
-    let name = path.parts(separatedBy: 0x2f).last { !$0.utf8.isEmpty } ?? path
+    let name = path.split(separator: "/").last ?? path[...]
     let made = "Made from \(name) by dt-partition split: change that, not this."
     for guest in try system.guestTrees() {
       files.append(("\(guest.guestName).dts", try guest.source(comment: ["The device tree of \(guest.guestName).", made])))

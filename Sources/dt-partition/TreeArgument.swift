@@ -1,7 +1,6 @@
 import DeviceTree
 import Linux
 import Program
-import Text
 
 /// A device tree that the command line names.
 struct TreeArgument {
@@ -91,7 +90,7 @@ struct TreeArgument {
   private static func compile(_ path: String, _ content: [UInt8], _ options: [String]) throws(Failure) -> [UInt8] {
     // A pipe can't be read twice; a name that begins with '-' is no option.
     let isFile = fileKind(path) == .regular
-    let file = !isFile ? "-" : path.hasBytePrefix("-") ? "./\(path)" : path
+    let file = !isFile ? "-" : path.utf8.first == 0x2d ? "./\(path)" : path
     let words = ["dtc"] + options + ["-I", "dts", "-O", "dtb", "-i", isFile ? folder(path) : ".", file]
     let blob: [UInt8]
     let status: Int32

@@ -4,6 +4,7 @@ import Foundation
 import Partition
 import TestSupport
 import Testing
+import TreeTools
 
 /// A file with a tree of guest1's that has links to as many guests, called g1g2, g1g3 and so on, each of which may use uart2.
 func ownersTree(guests: Int) throws -> String {

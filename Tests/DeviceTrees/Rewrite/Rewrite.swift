@@ -2,6 +2,7 @@ import DeviceTree
 import Linux
 import Program
 import Text
+import TreeTools
 
 /// Reads each blob that a line of stdin names, "IN OUT VERSION", and writes it again; says what its references lack. With "source" for
 /// a version, writes a source, and to OUT.dtb what it should become: the tree without its labels.

@@ -1,4 +1,4 @@
-// Sources/Partition and this are one module.
+// Sources/TreeTools and this are one module.
 
 import CLinux
 import DeviceTree

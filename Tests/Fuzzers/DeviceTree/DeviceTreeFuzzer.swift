@@ -1,6 +1,7 @@
-// Sources/DeviceTree and this are one module.
+// Sources/TreeTools and this are one module.
 
 import CLinux
+import DeviceTree
 
 /// A blob is an error, or a tree that can be written and read again as the same, and of which everything can be asked. Reading and
 /// writing take at most 16 times the input's memory, nothing else makes one allocation of more, and no input takes more than 100 ms.
@@ -125,6 +126,8 @@ private enum Memory {
 
   static func start() {
     isCounting = true
+    // A table that is made once.
+    precondition(!ReferenceForms.byName.isEmpty)
     let installed = installHooks(
       { _, size in
         if size > Memory.limit { fatalError("one allocation of \(size) bytes, the limit is \(Memory.limit)") }
