@@ -25,19 +25,20 @@ extension Pump {
   @inline(never)
   private mutating func enqueue(_ slot: Int, of index: Int, _ number: Int, _ lane: Int, _ cost: Int) {
     let now = monotonicNanoseconds()
+    let call = CallID(channel: index, slot: slot)
+    let right = channels[index].rights[number]
     channels[index].calls[slot].startWaiting(now: now)
+    // What nobody was before has been begun: nothing comes between its bytes.
+    let isBegun = !served[number].isBusy(lane) && !right.isLimited
     served[number].add(
-      Queue.Entry(
-        call: CallID(channel: index, slot: slot), guest: channels[index].guest,
-        priority: channels[index].rights[number].priority, cost: cost),
-      to: lane)
+      Queue.Entry(call: call, guest: channels[index].guest, priority: right.priority, cost: cost), to: lane)
+    if isBegun { served[number].setCurrent((call, .event), in: lane) }
     // Before the next sleep it is looked at what it waits for.
     needsTurn = true
     obeyStop(of: number)
     // Who doesn't wait is told at once.
     guard channels[index].calls[slot].request.timeout == 0 else { return }
     advance(number, lane, now: now)
-    let call = CallID(channel: index, slot: slot)
     if served[number].lanes[lane].queue.entries.contains(where: { $0.call == call }) {
       stop(call, number, lane, .timedOut, now: now)
     }
@@ -60,6 +61,10 @@ extension Pump {
       switch served[number].advance(call.slot, of: &channels[call.channel], now: now) {
       case .done(let answer):
         served[number].remove(call, from: lane)
+        // What it got counts as what it gave did.
+        let guest = channels[call.channel].guest
+        served[number].charge(guest, answer.data, in: lane)
+        guests[guest].grants[number]?.bytes.charge(answer.data, now: now)
         channels[call.channel].answer(call.slot, answer, of: number)
         obeyStop(of: number)
       case .waits(let wait):

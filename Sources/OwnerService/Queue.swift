@@ -36,6 +36,9 @@ struct Queue {
 
   mutating func remove(_ call: CallID) { entries.removeAll { $0.call == call } }
 
+  /// Counts bytes for `guest` that weren't known when its call was chosen.
+  mutating func charge(_ guest: Int, _ bytes: UInt32) { had[guest] &+= UInt64(bytes) }
+
   /// The call that is next, which is charged to its guest. It stays in the queue until it is removed.
   ///
   /// - Parameter mayBegin: Whether an entry can be begun now.

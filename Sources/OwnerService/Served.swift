@@ -71,6 +71,9 @@ struct Served: ~Copyable {
   /// The call that is next in `lane`: see `Queue.next`.
   mutating func next(in lane: Int, _ mayBegin: (Queue.Entry) -> Bool) -> Queue.Entry? { lanes[lane].queue.next(mayBegin) }
 
+  /// Counts bytes for `guest` that nobody knew of when its call was chosen.
+  mutating func charge(_ guest: Int, _ bytes: UInt32, in lane: Int) { lanes[lane].queue.charge(guest, bytes) }
+
   /// What the call at the head of `lane` waits for; nil when the next one has yet to be chosen.
   mutating func setCurrent(_ current: (call: CallID, wait: Wait)?, in lane: Int) { lanes[lane].current = current }
 

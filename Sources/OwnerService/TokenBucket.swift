@@ -27,14 +27,25 @@ struct TokenBucket {
     guard level >= needed else {
       return now &+ (needed - level) / UInt64(max(1, rate)) &+ 1
     }
+    pay(price, rate, now: now)
+    return nil
+  }
+
+  /// Takes `count` whether it is there or not: it has been used already.
+  mutating func charge(_ count: UInt32, now: UInt64) {
+    guard let rate, count > 0 else { return }
+    fill(rate, now: now)
+    pay(UInt64(count) &* 1_000_000_000, rate, now: now)
+  }
+
+  private mutating func pay(_ price: UInt64, _ rate: UInt32, now: UInt64) {
     if price > level {
-      // Paid off by the time that comes: nothing before it.
-      filled = now &+ (price - level) / UInt64(max(1, rate))
+      // A debt is paid off by the time that comes: there is nothing before that.
+      filled = max(filled, now) &+ (price - level) / UInt64(max(1, rate))
       level = 0
     } else {
       level -= price
     }
-    return nil
   }
 
   private mutating func fill(_ rate: UInt32, now: UInt64) {

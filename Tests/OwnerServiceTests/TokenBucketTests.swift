@@ -34,6 +34,17 @@ struct TokenBucketTests {
     #expect(bucket.take(1, now: 3 * second + second / 100) == nil)
   }
 
+  @Test("What was used without asking is paid off before the next")
+  func charged() {
+    var bucket = TokenBucket(rate: 1000, now: 0)
+    bucket.charge(1000, now: 0)
+    #expect(bucket.take(1, now: second / 2000) != nil)
+    bucket.charge(1000, now: 0)
+    bucket.charge(1000, now: 0)
+    #expect(bucket.take(1, now: 2 * second) != nil)
+    #expect(bucket.take(1, now: 2 * second + second / 100) == nil)
+  }
+
   @Test("Whoever asks as soon as he may gets the rate, within a hundredth, over a long time")
   func average() {
     var generator = SeededGenerator("average")

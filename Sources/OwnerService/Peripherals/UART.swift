@@ -61,7 +61,8 @@ final class UART: Peripheral {
     guard operation.allows(request, data: call.dataCount) else { return .refused(.invalid) }
     switch operation {
     case .write: return .lane(Lane.output, cost: call.dataCount)
-    case .read: return .lane(Lane.input, cost: 1)
+    // Counted when it is known how many bytes there are.
+    case .read: return .lane(Lane.input, cost: 0)
     case .settings, .flush: return .immediate
     case .configure:
       guard let settings = call.settings else { return .refused(.invalid) }
@@ -230,7 +231,7 @@ final class UART: Peripheral {
   var wantsInput: Bool { !received.isFull }
 
   func ready(_ events: WaitSet.Events, now: UInt64) {
-    receive(now: now)
+    if events & (lx_EPOLLIN | lx_EPOLLERR | lx_EPOLLHUP) != 0 { receive(now: now) }
     if events & (lx_EPOLLERR | lx_EPOLLHUP) != 0, failure == nil { fail(.io, now: now) }
   }
 

@@ -240,6 +240,50 @@ struct UARTServerTests {
     return nil
   }
 
+  @Test("Spec 5 §1: bytes of two guests' writes never mix, whoever has had less, when the line takes a write in pieces")
+  func unmixed() throws {
+    let line = try TerminalPair()
+    let owner = try TestOwner(guests: ["guest2", "guest3"], bindings: ["uart2": line.slavePath]) {
+      $0.exports[0].grant.clients = ["guest2", "guest3"]
+    }
+    var agent = try owner.agent()
+    var uart = try UART("uart2", via: &agent)
+    var first = try owner.rawEnd("guest2")
+    var second = try owner.rawEnd("guest3")
+    first.connect()
+    second.connect()
+    let write = Request(id: 1, frameClass: .uart, operation: UARTOperation.write.rawValue, timeout: 60_000)
+    var wire: [UInt8] = []
+    for round in 0..<20 {
+      // guest2 has had more, and fills the line so that its next write is taken in part.
+      let rest = [UInt8](repeating: 0x2e, count: 4096)
+      while try uart.writeOnce(rest.span.bytes, drain: false, timeout: 20, via: &agent).status == .ok {}
+      wire += line.read(200 + round * 97)
+      #expect(try first.send(write, [UInt8](repeating: 0x41, count: 4000)))
+      #expect(try second.send(write, [UInt8](repeating: 0x42, count: 4000)))
+      var buffer = [UInt8](repeating: 0, count: 65536)
+      var isDone = (false, false)
+      while isDone != (true, true) {
+        first.endpoint.beat()
+        second.endpoint.beat()
+        let count = read(line.master, &buffer, 1024)
+        if count > 0 { wire += buffer[..<count] } else { usleep(200) }
+        if try first.endpoint.consumer.receive(into: &first.message) { isDone.0 = true }
+        if try second.endpoint.consumer.receive(into: &second.message) { isDone.1 = true }
+      }
+      while lx_wait_readable(line.master, 20_000_000) != 0 {
+        let count = read(line.master, &buffer, buffer.count)
+        if count > 0 { wire += buffer[..<count] }
+      }
+    }
+    let runs = wire.split(separator: 0x2e).flatMap { part in
+      part.reduce(into: [(UInt8, Int)]()) { runs, byte in
+        if runs.last?.0 == byte { runs[runs.count - 1].1 += 1 } else { runs.append((byte, 1)) }
+      }
+    }
+    #expect(runs.allSatisfy { $0.1 % 4000 == 0 }, "\(runs)")
+  }
+
   @Test("A guest gets no more than its rate: what exceeds it waits, and is done; without a rate nothing waits")
   func rates() throws {
     let owner = try TestOwner(guests: ["guest2", "guest3"]) {
