@@ -44,10 +44,10 @@ let package = Package(
     module("Text"),
     module("Linux", uses: ["CLinux", "Text"]),
     module("DeviceTree", uses: ["Linux", "Text"]),
-    module("Partition", uses: ["DeviceTree", "Linux", "Text"]),
+    module("BrokerProtocol", uses: ["Text"]),
+    module("Partition", uses: ["BrokerProtocol", "DeviceTree", "Linux", "Text"]),
     module("Program", uses: ["CLinux", "Linux", "Partition", "Text"]),
     module("SharedMemory", uses: ["CLinux", "DeviceTree", "Linux", "Partition", "RingBuffer", "Text"]),
-    module("BrokerProtocol", uses: ["Text"]),
     module("GuestAgent", uses: ["BrokerProtocol", "Linux", "Partition", "RingBuffer", "SharedMemory", "Text"]),
     module(
       "OwnerService", uses: ["BrokerProtocol", "CLinux", "Linux", "Partition", "RingBuffer", "SharedMemory", "Text"]),
@@ -57,7 +57,7 @@ let package = Package(
     program(
       "brokerd",
       uses: ["BrokerProtocol", "CLinux", "Linux", "OwnerService", "Partition", "Program", "RingBuffer", "SharedMemory", "Text"]),
-    hostModule("TreeTools", uses: ["DeviceTree", "Linux", "Partition", "Program", "Text"]),
+    hostModule("TreeTools", uses: ["BrokerProtocol", "DeviceTree", "Linux", "Partition", "Program", "Text"]),
     program("dt-partition", uses: ["DeviceTree", "Linux", "Partition", "Program", "Text", "TreeTools"]),
     // What Tests/Guests runs inside its guests, built as the programs are.
     .executableTarget(
@@ -93,8 +93,8 @@ let package = Package(
     tests(of: "Linux", uses: ["CLinux", "Linux"]),
     tests(of: "Program", uses: ["CLinux", "Linux", "Program", "Text"]),
     tests(of: "DeviceTree", uses: ["DeviceTree", "Linux", "Text"]),
-    tests(of: "Partition", uses: ["DeviceTree", "Linux", "Partition", "Program", "Text"]),
-    tests(of: "TreeTools", uses: ["DeviceTree", "Linux", "Partition", "Program", "Text", "TreeTools"]),
+    tests(of: "Partition", uses: ["BrokerProtocol", "DeviceTree", "Linux", "Partition", "Program", "Text"]),
+    tests(of: "TreeTools", uses: ["BrokerProtocol", "DeviceTree", "Linux", "Partition", "Program", "Text", "TreeTools"]),
     tests(
       of: "SharedMemory", uses: ["CLinux", "DeviceTree", "Linux", "Partition", "RingBuffer", "SharedMemory"]),
     tests(of: "BrokerProtocol", uses: ["BrokerProtocol"]),

@@ -71,7 +71,7 @@ func requests(count: Int) {
 private func pass(_ count: Int, _ service: Service, _ agent: inout Agent) throws(AgentError) {
   let text = Array("hello".utf8)
   for _ in 0..<count {
-    var request = Request(id: 0, frameClass: .uart, operation: UARTOperation.write.rawValue, timeout: 1000)
+    var request = Request(id: 0, peripheralClass: .uart, operation: UARTOperation.write.rawValue, timeout: 1000)
     let start = try agent.post(&request, data: text.span.bytes)
     guard service.turn(), let response = try agent.collect(request.id, start: start), response.count == 5 else { lost() }
   }

@@ -22,15 +22,15 @@ public enum BrokerOperation: UInt8, Sendable {
 public struct DirectoryEntry: Sendable {
   /// What requests say to mean it, as long as this session lasts.
   public var number: UInt16
-  /// A `FrameClass`.
-  public var frameClass: UInt8
-  /// Bit 0: may read. Bit 1: may write.
-  public var access: UInt8
+  /// A `PeripheralClass`; kept as it came.
+  public var peripheralClass: UInt8
+  /// Bits that this version doesn't know mean nothing.
+  public var access: Access
   public var name: String
 
-  public init(number: UInt16, frameClass: FrameClass, access: UInt8, name: String) {
+  public init(number: UInt16, peripheralClass: PeripheralClass, access: Access, name: String) {
     self.number = number
-    self.frameClass = frameClass.rawValue
+    self.peripheralClass = peripheralClass.rawValue
     self.access = access
     self.name = name
   }
@@ -41,13 +41,13 @@ public struct DirectoryEntry: Sendable {
   /// Takes the entry at `offset` and moves `offset` behind it. Nil at the end, and when there is no well-formed one.
   public init?(_ bytes: RawSpan, at offset: inout Int) {
     guard
-      let number = bytes.half(at: offset), let frameClass = bytes.byte(at: offset &+ 2),
+      let number = bytes.half(at: offset), let peripheralClass = bytes.byte(at: offset &+ 2),
       let access = bytes.byte(at: offset &+ 3), let length = bytes.byte(at: offset &+ 4),
       let name = bytes.name(at: offset &+ 5, count: Int(length), limit: maximumName)
     else { return nil }
     self.number = number
-    self.frameClass = frameClass
-    self.access = access
+    self.peripheralClass = peripheralClass
+    self.access = Access(rawValue: access)
     self.name = name
     offset = offset &+ size
   }
@@ -55,8 +55,8 @@ public struct DirectoryEntry: Sendable {
   /// - Precondition: Room for `size` bytes at `offset`; a name of at most `maximumName` bytes.
   public func encode(into bytes: inout MutableRawSpan, at offset: Int) {
     bytes.put(number, at: offset)
-    bytes.put(frameClass, at: offset + 2)
-    bytes.put(access, at: offset + 3)
+    bytes.put(peripheralClass, at: offset + 2)
+    bytes.put(access.rawValue, at: offset + 3)
     bytes.put(UInt8(truncatingIfNeeded: name.utf8.count), at: offset + 4)
     var place = offset + 5
     for byte in name.utf8 {

@@ -7,20 +7,14 @@ public var maximumData: Int { 4096 }
 /// Longest name of a peripheral, in bytes (Spec, device tree §2).
 public var maximumName: Int { 31 }
 
-/// Which part of the protocol a request belongs to (Spec 4 §2).
-public enum FrameClass: UInt8, Sendable {
-  case broker = 0
-  case uart = 1
-}
-
 /// What a borrower asks of an owner. `size` bytes, then the operation's data (Spec 4 §2).
 public struct Request: Equatable, Sendable {
   public static var size: Int { 20 }
 
   /// Chosen by the borrower, returned in the response. Unique among its outstanding requests.
   public var id: UInt32
-  /// A `FrameClass`; kept as it came, since a newer peer may know more of them.
-  public var frameClass: UInt8
+  /// A `PeripheralClass`; kept as it came, since a newer peer may know more of them.
+  public var peripheralClass: UInt8
   /// An operation of that class.
   public var operation: UInt8
   /// The peripheral's number, as `BrokerOperation.find` returned it.
@@ -33,11 +27,11 @@ public struct Request: Equatable, Sendable {
 
   @inlinable
   public init(
-    id: UInt32, frameClass: FrameClass, operation: UInt8, peripheral: UInt16 = 0, timeout: UInt32 = 0,
+    id: UInt32, peripheralClass: PeripheralClass, operation: UInt8, peripheral: UInt16 = 0, timeout: UInt32 = 0,
     argument0: UInt32 = 0, argument1: UInt32 = 0
   ) {
     self.id = id
-    self.frameClass = frameClass.rawValue
+    self.peripheralClass = peripheralClass.rawValue
     self.operation = operation
     self.peripheral = peripheral
     self.timeout = timeout
@@ -49,12 +43,12 @@ public struct Request: Equatable, Sendable {
   @inlinable @inline(__always)
   public init?(_ frame: RawSpan) {
     guard
-      let id = frame.word(at: 0), let frameClass = frame.byte(at: 4), let operation = frame.byte(at: 5),
+      let id = frame.word(at: 0), let peripheralClass = frame.byte(at: 4), let operation = frame.byte(at: 5),
       let peripheral = frame.half(at: 6), let timeout = frame.word(at: 8), let argument0 = frame.word(at: 12),
       let argument1 = frame.word(at: 16)
     else { return nil }
     self.id = id
-    self.frameClass = frameClass
+    self.peripheralClass = peripheralClass
     self.operation = operation
     self.peripheral = peripheral
     self.timeout = timeout
@@ -66,7 +60,7 @@ public struct Request: Equatable, Sendable {
   @inlinable @inline(__always)
   public func encode(into frame: inout MutableRawSpan) {
     frame.put(id, at: 0)
-    frame.put(frameClass, at: 4)
+    frame.put(peripheralClass, at: 4)
     frame.put(operation, at: 5)
     frame.put(peripheral, at: 6)
     frame.put(timeout, at: 8)

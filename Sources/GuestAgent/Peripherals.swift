@@ -54,7 +54,7 @@ extension Agent {
     _ operation: BrokerOperation, argument0: UInt32 = 0, data: RawSpan = RawSpan()
   ) throws(AgentError) -> Response {
     let response = try call(
-      Request(id: 0, frameClass: .broker, operation: operation.rawValue, argument0: argument0), data: data)
+      Request(id: 0, peripheralClass: .broker, operation: operation.rawValue, argument0: argument0), data: data)
     guard response.status == .ok else { throw AgentError(.refused(response.status), executed: response.executed) }
     return response
   }

@@ -17,7 +17,7 @@ public struct UART: Sendable {
   public init(_ name: String, via agent: inout Agent) throws(AgentError) {
     entry = try agent.find(name)
     session = agent.sessions
-    guard entry.frameClass == FrameClass.uart.rawValue else { throw AgentError(.refused(.invalid), executed: .no) }
+    guard entry.peripheralClass == PeripheralClass.uart.rawValue else { throw AgentError(.refused(.invalid), executed: .no) }
   }
 
   /// One request about this UART, whatever its answer's status.
@@ -29,7 +29,7 @@ public struct UART: Sendable {
     continuing: Bool = false, via agent: inout Agent
   ) throws(AgentError) -> Response {
     var request = Request(
-      id: 0, frameClass: .uart, operation: operation.rawValue, peripheral: entry.number, timeout: timeout,
+      id: 0, peripheralClass: .uart, operation: operation.rawValue, peripheral: entry.number, timeout: timeout,
       argument0: argument0, argument1: argument1)
     var isAgain = continuing
     while true {

@@ -57,8 +57,7 @@ private func look(at link: Link, _ imports: [Import], _ context: Context) -> (st
 /// "rw", "ro", "wo", "not granted", "not exported".
 private func access(to peripheral: Import, via agent: inout Agent) throws(AgentError) -> String {
   do throws(AgentError) {
-    let access = try agent.find(peripheral.remoteName).access
-    return access & 3 == 3 ? "rw" : access & 1 != 0 ? "ro" : "wo"
+    return try agent.find(peripheral.remoteName).access.name
   } catch {
     switch error.reason {
     case .refused(.access): return "not granted"

@@ -277,7 +277,7 @@ private func configure(_ arguments: inout Arguments) throws(Failure) {
           "\(name): the device on \(connection.link.peerName) refused \(settings.text), and nothing was changed; it can't make the speed (it may be off by 3 %), or doesn't have the format or the flow control: try one at a time",
         failure.exitCode)
     }
-    if case .refused(.access) = error.reason, connection.uart.entry.access & 2 != 0 {
+    if case .refused(.access) = error.reason, connection.uart.entry.access.contains(.write) {
       throw failure.with(
         sentence:
           "\(name): \(connection.link.peerName) allows at most \(error.value) baud (its export's max-baud), not \(settings.baud)",
@@ -328,8 +328,8 @@ private func flush(_ arguments: inout Arguments) throws(Failure) {
   let connection = try Connection(context, name)
   if words.isEmpty {
     // Whatever may be: who may only read has nothing waiting to be sent.
-    input = connection.uart.entry.access & 1 != 0
-    output = connection.uart.entry.access & 2 != 0
+    input = connection.uart.entry.access.contains(.read)
+    output = connection.uart.entry.access.contains(.write)
   }
   let count: Int
   do throws(AgentError) {

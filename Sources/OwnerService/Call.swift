@@ -10,7 +10,7 @@ struct CallID: Equatable {
 /// A request that was taken, its data, and how far it has come.
 struct Call: ~Copyable {
   var message: MessageBuffer
-  private(set) var request = Request(id: 0, frameClass: .broker, operation: 0)
+  private(set) var request = Request(id: 0, peripheralClass: .broker, operation: 0)
   /// Bytes that the device took so far.
   var done = 0
   /// Monotonic nanoseconds; set when the call has to wait: since when, and until when at most.

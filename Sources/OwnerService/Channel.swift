@@ -154,11 +154,11 @@ struct Channel: ~Copyable {
   mutating func serve(_ served: borrowing FixedArray<OwnerService.Served>, now: UInt64) throws(PoisonReason) -> Served {
     guard let slot = try takeRequest() else { return .nothing }
     let request = calls[slot].request
-    if request.frameClass == FrameClass.broker.rawValue { return .broker(slot: slot) }
+    if request.peripheralClass == PeripheralClass.broker.rawValue { return .broker(slot: slot) }
     let number = Int(request.peripheral)
     guard number < rights.count else { return refuse(slot, .noDevice) }
     guard let access = rights[number].access else { return refuse(slot, .access) }
-    guard request.frameClass == served[number].frameClass else { return refuse(slot, .notSupported) }
+    guard request.peripheralClass == served[number].peripheralClass else { return refuse(slot, .notSupported) }
     // Whose rate is bounded waits for its turn.
     let busy = rights[number].isLimited ? .max : served[number].busy
     switch served[number].begin(slot, of: &self, access, busy: busy, now: now) {

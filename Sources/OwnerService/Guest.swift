@@ -58,8 +58,3 @@ struct Complaints {
     return suppressed > 0 ? "\(sentence) (and \(suppressed) more such events)" : sentence
   }
 }
-
-extension Access {
-  /// As the protocol has it: bit 0 read, bit 1 write.
-  var bits: UInt8 { (allowsRead ? 1 : 0) | (allowsWrite ? 2 : 0) }
-}

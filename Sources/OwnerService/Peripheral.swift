@@ -10,7 +10,7 @@ import SharedMemory
 /// which order and how often is decided before it is asked.
 protocol Peripheral: AnyObject {
   /// What requests for it say as their class.
-  var frameClass: FrameClass { get }
+  var peripheralClass: PeripheralClass { get }
   /// "/dev/ttyAMA2": what it is on, for people.
   var text: String { get }
   /// Queues that go on independently of each other: a call waits for those before it in its own lane only.

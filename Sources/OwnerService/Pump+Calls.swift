@@ -213,7 +213,7 @@ extension Pump {
   private func entry(_ number: Int, for channel: Int) -> DirectoryEntry? {
     guard let access = channels[channel].rights[number].access else { return nil }
     return DirectoryEntry(
-      number: UInt16(truncatingIfNeeded: number), frameClass: served[number].peripheral.frameClass, access: access.bits,
+      number: UInt16(truncatingIfNeeded: number), peripheralClass: served[number].peripheral.peripheralClass, access: access,
       name: served[number].name)
   }
 }

@@ -1,3 +1,4 @@
+import Linux
 import BrokerProtocol
 import Partition
 
@@ -6,7 +7,7 @@ struct Served: ~Copyable {
   let name: String
   let peripheral: any Peripheral
   /// What requests for it say as their class.
-  let frameClass: UInt8
+  let peripheralClass: UInt8
   /// Its key in the wait set.
   let key: Int
   private(set) var lanes: [Lane]
@@ -16,7 +17,7 @@ struct Served: ~Copyable {
   init(name: String, _ peripheral: any Peripheral, key: Int, guests: Int) {
     self.name = name
     self.peripheral = peripheral
-    frameClass = peripheral.frameClass.rawValue
+    peripheralClass = peripheral.peripheralClass.rawValue
     self.key = key
     lanes = (0..<peripheral.laneCount).map { _ in Lane(guests: guests) }
   }

@@ -1,3 +1,4 @@
+import BrokerProtocol
 import DeviceTree
 import Text
 
@@ -127,7 +128,7 @@ public struct Export: Sendable {
 public struct Grant: Sendable {
   /// The guests that may.
   public var clients: [String] = []
-  public var access = Access.readWrite
+  public var access: Access = [.read, .write]
   /// 0 to 7: of requests that wait for one device, the highest is done first.
   public var priority: UInt8 = 0
   /// What each client may have done in a second: requests, and payload bytes of both directions.
@@ -143,47 +144,6 @@ public struct Import: Sendable {
   public var link: Int
   /// What its owner calls it.
   public var remoteName: String
-}
-
-public enum PeripheralClass: Sendable {
-  case uart, i2c, spi, gpio
-
-  public var name: String {
-    switch self {
-    case .uart: "uart"
-    case .i2c: "i2c"
-    case .spi: "spi"
-    case .gpio: "gpio"
-    }
-  }
-
-  /// Whether this version's programs serve it.
-  public var isServed: Bool { self == .uart }
-
-  init?(_ name: String) {
-    let all: [PeripheralClass] = [.uart, .i2c, .spi, .gpio]
-    guard let found = all.first(where: { sameText($0.name, name) }) else { return nil }
-    self = found
-  }
-}
-
-public enum Access: Sendable {
-  case readOnly, writeOnly, readWrite
-
-  public var allowsRead: Bool { self != .writeOnly }
-  public var allowsWrite: Bool { self != .readOnly }
-
-  init?(_ name: String) {
-    if sameText(name, "rw") {
-      self = .readWrite
-    } else if sameText(name, "ro") {
-      self = .readOnly
-    } else if sameText(name, "wo") {
-      self = .writeOnly
-    } else {
-      return nil
-    }
-  }
 }
 
 /// What is wrong with a tree's guestbroker node. `text` is a sentence without its full stop.

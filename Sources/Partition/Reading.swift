@@ -1,3 +1,4 @@
+import BrokerProtocol
 import DeviceTree
 import Text
 
@@ -255,7 +256,7 @@ extension Export {
       switch peripheralClass {
       case .uart: "\"hold\" or \"discard\""
       case .gpio: "\"hold\", \"input\" or \"inactive\""
-      case .i2c, .spi: "\"hold\""
+      case .i2c, .spi, .broker: "\"hold\""
       }
     let text = try node.text("on-client-loss", rule)
     if sameText(text, "hold") { return .hold }

@@ -32,9 +32,9 @@ struct VectorTests {
     switch vector.words[0] {
     case "request":
       var request = Request(
-        id: try vector.number(1), frameClass: .broker, operation: try vector.number(3), peripheral: try vector.number(4),
+        id: try vector.number(1), peripheralClass: .broker, operation: try vector.number(3), peripheral: try vector.number(4),
         timeout: try vector.number(5), argument0: try vector.number(6), argument1: try vector.number(7))
-      request.frameClass = try vector.number(2)
+      request.peripheralClass = try vector.number(2)
       #expect(Request(bytes.span.bytes) == request)
       #expect(encoded(Request.size) { request.encode(into: &$0) } == bytes)
     case "response":
@@ -49,8 +49,8 @@ struct VectorTests {
       let entry = try #require(DirectoryEntry(bytes.span.bytes, at: &offset))
       #expect(offset == bytes.count)
       #expect(try entry.number == vector.number(1))
-      #expect(try entry.frameClass == vector.number(2))
-      #expect(try entry.access == vector.number(3))
+      #expect(try entry.peripheralClass == vector.number(2))
+      #expect(try entry.access.rawValue == vector.number(3))
       #expect(entry.name == vector.words[4])
       #expect(encoded(entry.size) { entry.encode(into: &$0, at: 0) } == bytes)
     case "settings":

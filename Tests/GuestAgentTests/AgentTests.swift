@@ -88,7 +88,9 @@ private func bytes(_ response: Response, _ data: [UInt8] = []) -> [UInt8] {
 
 /// What answers `find` with a UART, so that there is something to write to.
 private func found(_ request: Request) -> [UInt8]? {
-  guard request.frameClass == FrameClass.broker.rawValue, request.operation == BrokerOperation.find.rawValue else { return nil }
+  guard request.peripheralClass == PeripheralClass.broker.rawValue, request.operation == BrokerOperation.find.rawValue else {
+    return nil
+  }
   return bytes(Response(id: request.id, count: 1), [0, 0, 1, 3, 1, 0x61])
 }
 
@@ -342,7 +344,7 @@ struct AgentTests {
     var agent = try owner.agent()
     let long = [UInt8](repeating: 1, count: agent.maximumRequestData + 1)
     let error = try #require(
-      failure { _ = try agent.call(Request(id: 0, frameClass: .broker, operation: 0), data: long.span.bytes) })
+      failure { _ = try agent.call(Request(id: 0, peripheralClass: .broker, operation: 0), data: long.span.bytes) })
     guard case .tooLong(4096) = error.reason else {
       Issue.record("\(error)")
       return

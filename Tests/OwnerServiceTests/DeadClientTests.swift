@@ -11,12 +11,13 @@ import Testing
 @Suite("Clients that die, stop, or go in the middle")
 struct DeadClientTests {
   private func write(_ count: Int, timeout: UInt32 = 3_600_000) -> Request {
-    Request(id: 1, frameClass: .uart, operation: UARTOperation.write.rawValue, timeout: timeout)
+    Request(id: 1, peripheralClass: .uart, operation: UARTOperation.write.rawValue, timeout: timeout)
   }
 
   private func read(_ count: UInt32, minimum: UInt32 = 1, timeout: UInt32 = 3_600_000) -> Request {
     Request(
-      id: 1, frameClass: .uart, operation: UARTOperation.read.rawValue, timeout: timeout, argument0: count, argument1: minimum)
+      id: 1, peripheralClass: .uart, operation: UARTOperation.read.rawValue, timeout: timeout, argument0: count,
+      argument1: minimum)
   }
 
   /// Until the line takes no more.

@@ -10,10 +10,10 @@ import Testing
 struct GrantTests {
   @Test("ro: reading and looking, but neither writing, nor settings, nor throwing away what others write")
   func readOnly() throws {
-    let owner = try TestOwner { $0.exports[0].grant.access = .readOnly }
+    let owner = try TestOwner { $0.exports[0].grant.access = .read }
     var agent = try owner.agent()
     var uart = try UART("uart2", via: &agent)
-    #expect(uart.entry.access == 1)
+    #expect(uart.entry.access == .read)
     #expect(refusal { try uart.write([1], via: &agent) } == .access)
     #expect(refusal { _ = try uart.configure(UARTSettings(baud: 9600), via: &agent) } == .access)
     #expect(refusal { _ = try uart.flush(input: false, output: true, via: &agent) } == .access)
@@ -27,10 +27,10 @@ struct GrantTests {
 
   @Test("wo: writing, but not reading")
   func writeOnly() throws {
-    let owner = try TestOwner { $0.exports[0].grant.access = .writeOnly }
+    let owner = try TestOwner { $0.exports[0].grant.access = .write }
     var agent = try owner.agent()
     var uart = try UART("uart2", via: &agent)
-    #expect(uart.entry.access == 2)
+    #expect(uart.entry.access == .write)
     #expect(refusal { try uart.write([1], via: &agent) } == nil)
     #expect(refusal { _ = try uart.read(1, timeout: 0, via: &agent) } == .access)
     #expect(refusal { _ = try uart.flush(input: true, output: false, via: &agent) } == .access)
@@ -44,7 +44,8 @@ struct GrantTests {
     let listed = try agent.directory()
     #expect(listed.isEmpty)
     let response = try agent.call(
-      Request(id: 0, frameClass: .uart, operation: UARTOperation.write.rawValue, peripheral: 0), data: [UInt8(1)].span.bytes)
+      Request(id: 0, peripheralClass: .uart, operation: UARTOperation.write.rawValue, peripheral: 0),
+      data: [UInt8(1)].span.bytes)
     #expect(response.status == .access)
     #expect(response.executed == .no)
   }
@@ -98,22 +99,22 @@ struct GrantTests {
     var agent = try owner.agent()
     #expect(refusal { _ = try UART("uart3", via: &agent) } == .noDevice)
     for (request, status) in [
-      (Request(id: 0, frameClass: .uart, operation: 1, peripheral: 1), Status.noDevice),
-      (Request(id: 0, frameClass: .uart, operation: 1, peripheral: 0xffff), .noDevice),
-      (Request(id: 0, frameClass: .uart, operation: 99), .notSupported),
-      (Request(id: 0, frameClass: .broker, operation: 99), .notSupported),
-      (Request(id: 0, frameClass: .uart, operation: 2, argument0: 0), .invalid),
-      (Request(id: 0, frameClass: .uart, operation: 2, argument0: 1, argument1: 2), .invalid),
-      (Request(id: 0, frameClass: .uart, operation: 4), .invalid),
-      (Request(id: 0, frameClass: .uart, operation: 5, argument0: 0), .invalid),
-      (Request(id: 0, frameClass: .uart, operation: 5, argument0: 4), .invalid),
+      (Request(id: 0, peripheralClass: .uart, operation: 1, peripheral: 1), Status.noDevice),
+      (Request(id: 0, peripheralClass: .uart, operation: 1, peripheral: 0xffff), .noDevice),
+      (Request(id: 0, peripheralClass: .uart, operation: 99), .notSupported),
+      (Request(id: 0, peripheralClass: .broker, operation: 99), .notSupported),
+      (Request(id: 0, peripheralClass: .uart, operation: 2, argument0: 0), .invalid),
+      (Request(id: 0, peripheralClass: .uart, operation: 2, argument0: 1, argument1: 2), .invalid),
+      (Request(id: 0, peripheralClass: .uart, operation: 4), .invalid),
+      (Request(id: 0, peripheralClass: .uart, operation: 5, argument0: 0), .invalid),
+      (Request(id: 0, peripheralClass: .uart, operation: 5, argument0: 4), .invalid),
     ] {
       let response = try agent.call(request, data: RawSpan())
       #expect(response.status == status, "\(request)")
       #expect(response.executed == .no)
     }
-    var unknownClass = Request(id: 0, frameClass: .uart, operation: 1)
-    unknownClass.frameClass = 77
+    var unknownClass = Request(id: 0, peripheralClass: .uart, operation: 1)
+    unknownClass.peripheralClass = 77
     let response = try agent.call(unknownClass, data: RawSpan())
     #expect(response.status == .notSupported)
   }

@@ -19,11 +19,12 @@ struct HostileClientTests {
     for _ in 0..<20_000 {
       if endLost(&end) { end.connect() }
       var request = Request(
-        id: .random(in: 0...UInt32.max, using: &generator), frameClass: .uart, operation: .random(in: 0...6, using: &generator),
+        id: .random(in: 0...UInt32.max, using: &generator), peripheralClass: .uart,
+        operation: .random(in: 0...6, using: &generator),
         peripheral: .random(in: 0...1, using: &generator), timeout: .random(in: 0...2, using: &generator),
         argument0: [0, 1, 2, 3, 4096, .max].randomElement(using: &generator) ?? 0,
         argument1: [0, 1, 2, 4096, .max].randomElement(using: &generator) ?? 0)
-      request.frameClass = .random(in: 0...2, using: &generator)
+      request.peripheralClass = .random(in: 0...2, using: &generator)
       let data = (0..<[0, 1, 8, 31, 40, 4096].randomElement(using: &generator)!).map { _ in
         UInt8.random(in: 0...255, using: &generator)
       }
@@ -112,7 +113,9 @@ struct HostileClientTests {
     flooder.connect()
     var sent = 0
     for _ in 0..<100_000
-    where try flooder.send(Request(id: 1, frameClass: .broker, operation: 0), [UInt8](repeating: 1, count: 1000)) { sent += 1 }
+    where try flooder.send(Request(id: 1, peripheralClass: .broker, operation: 0), [UInt8](repeating: 1, count: 1000)) {
+      sent += 1
+    }
     #expect(sent > 0)
     var agent = try owner.agent()
     for _ in 0..<100 { _ = try agent.ping() }
@@ -132,7 +135,7 @@ struct HostileClientTests {
     waiter.connect()
     // More reads than slots, of a line that says nothing.
     for id in 1...6 as ClosedRange<UInt32> {
-      _ = try waiter.send(Request(id: id, frameClass: .uart, operation: 2, timeout: 300, argument0: 1, argument1: 1))
+      _ = try waiter.send(Request(id: id, peripheralClass: .uart, operation: 2, timeout: 300, argument0: 1, argument1: 1))
     }
     var agent = try owner.agent()
     var uart = try UART("uart2", via: &agent)

@@ -38,7 +38,7 @@ struct BuiltInExampleTests {
     let export = try #require(partition.exports.first)
     #expect(partition.exports.count == 1)
     #expect(export.name == "uart2" && export.peripheralClass == .uart && export.grant.clients == ["guest2"])
-    #expect(export.grant.access == .readWrite && export.maximumBaud == 1_000_000)
+    #expect(export.grant.access == [.read, .write] && export.maximumBaud == 1_000_000)
     #expect(export.devicePath == "/bus@40000000/motherboard-bus@40000000/iofpga@7,00000000/uart@b000")
   }
 

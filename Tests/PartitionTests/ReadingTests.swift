@@ -389,7 +389,7 @@ struct ReadingTests {
     #expect(owner.links[0].channels == 4)
     #expect(owner.links[0].doorbell == .poll && owner.links[0].pollInterval == 200)
     #expect(owner.links[0].name == "guest2")
-    #expect(owner.exports[0].grant.access == .readWrite)
+    #expect(owner.exports[0].grant.access == [.read, .write])
     #expect(owner.exports[0].maximumBaud == nil)
   }
 
@@ -428,7 +428,7 @@ struct ReadingTests {
       ])
     #expect(owner.links[0].doorbell == .futex)
     #expect(owner.links[0].name == "shared")
-    #expect(owner.exports[0].grant.access == .writeOnly)
+    #expect(owner.exports[0].grant.access == .write)
     #expect(owner.exports[0].grant.clients == ["guest2", "guest3"])
   }
 }

@@ -48,7 +48,7 @@ final class UART: Peripheral {
     overrunsReported = driver.overruns
   }
 
-  var frameClass: FrameClass { .uart }
+  var peripheralClass: PeripheralClass { .uart }
   var text: String { driver.text }
   var laneCount: Int { 2 }
 
@@ -74,7 +74,7 @@ final class UART: Peripheral {
   func begin(_ call: inout Call, _ data: inout MessageBuffer, _ access: Access, busy: UInt32, now: UInt64) -> Beginning {
     // A write for which nobody has to wait.
     let request = call.request
-    guard request.operation == UARTOperation.write.rawValue, busy & 1 == 0, failure == nil, access.allowsWrite,
+    guard request.operation == UARTOperation.write.rawValue, busy & 1 == 0, failure == nil, access.contains(.write),
       request.argument0 & ~uartDrain | request.argument1 == 0
     else { return beginAny(&call, &data, access, busy: busy, now: now) }
     if case .done(let answer) = advanceWrite(&call, now: now) { return .done(answer) }
@@ -330,10 +330,10 @@ extension Access {
   /// What the operation needs (Spec 5 §1).
   fileprivate func allows(_ operation: UARTOperation, _ request: Request) -> Bool {
     switch operation {
-    case .write, .configure: allowsWrite
-    case .read: allowsRead
+    case .write, .configure: contains(.write)
+    case .read: contains(.read)
     case .settings: true
-    case .flush: (allowsRead || request.argument0 & 1 == 0) && (allowsWrite || request.argument0 & 2 == 0)
+    case .flush: (contains(.read) || request.argument0 & 1 == 0) && (contains(.write) || request.argument0 & 2 == 0)
     }
   }
 }

@@ -134,7 +134,7 @@ public struct Overview: Sendable {
     var seen: Set<String> = []
     for client in grants.flatMap({ $0.clients }) where seen.insert(client).inserted {
       let accesses = grants.filter { $0.clients.contains(client) }.map { $0.access }
-      let access = accesses.allSatisfy { $0 == accesses[0] } ? accesses[0].text : "rw and less"
+      let access = accesses.allSatisfy { $0 == accesses[0] } ? accesses[0].name : "rw and less"
       let link = partition.links.first { $0.role == .owner && $0.peerName == client }
       loans.append(
         Loan(
@@ -179,16 +179,6 @@ extension PartitionLink {
     case .poll: "poll every \(pollInterval) us"
     case .uio: "uio interrupt"
     case .ivshmem: "ivshmem interrupt"
-    }
-  }
-}
-
-extension Access {
-  var text: String {
-    switch self {
-    case .readWrite: "rw"
-    case .readOnly: "ro"
-    case .writeOnly: "wo"
     }
   }
 }

@@ -209,7 +209,7 @@ struct UARTServerTests {
     var client = try owner.rawEnd()
     client.connect()
     let request = Request(
-      id: 5, frameClass: .uart, operation: operation.rawValue, timeout: 0, argument0: first, argument1: second)
+      id: 5, peripheralClass: .uart, operation: operation.rawValue, timeout: 0, argument0: first, argument1: second)
     #expect(try client.send(request, [UInt8](repeating: 1, count: size)))
     let answer = try client.answer()
     #expect(answer.status == .invalid && answer.executed == .no && answer.id == 5)
@@ -221,7 +221,7 @@ struct UARTServerTests {
     var client = try owner.rawEnd()
     client.connect()
     for operation: BrokerOperation in [.ping, .find, .directory] {
-      var request = Request(id: 5, frameClass: .broker, operation: operation.rawValue, peripheral: 7)
+      var request = Request(id: 5, peripheralClass: .broker, operation: operation.rawValue, peripheral: 7)
       #expect(try client.send(request))
       #expect(try client.answer().status == .noDevice)
       request.peripheral = 0
@@ -252,7 +252,7 @@ struct UARTServerTests {
     var second = try owner.rawEnd("guest3")
     first.connect()
     second.connect()
-    let write = Request(id: 1, frameClass: .uart, operation: UARTOperation.write.rawValue, timeout: 60_000)
+    let write = Request(id: 1, peripheralClass: .uart, operation: UARTOperation.write.rawValue, timeout: 60_000)
     var wire: [UInt8] = []
     for round in 0..<20 {
       // guest2 has had more, and fills the line so that its next write is taken in part.
