@@ -101,6 +101,8 @@ extension Pump {
     case .none: return
     case .acknowledged: break
     case .established:
+      // What a session left whose end was noticed when an answer was sent.
+      forget(index)
       channels[index].beginPulse()
       if let difference = channels[index].doorbell.disagreement(channels[index].endpoint) {
         complain(index, "\(difference); requests can take 100 ms and more until both device trees agree")
@@ -114,7 +116,8 @@ extension Pump {
   }
 
   private mutating func poison(_ index: Int, _ reason: PoisonReason) {
-    channels[index].endpoint.poison(reason)
+    // What looked wrong may have been the borrower's restart; the next look at its session tells.
+    guard channels[index].endpoint.poison(reason) else { return }
     forget(index)
     if channels[index].mapping.isLost { return }  // it wasn't the guest
     if case .silent = reason {

@@ -253,8 +253,11 @@ public struct Endpoint: ~Copyable {
   /// Ends the link for this session of the peer, with a reason that the peer can read. Its next session starts afresh.
   ///
   /// Does nothing when the peer has restarted meanwhile: then it was its reset that looked wrong, and `refresh` sees to it.
-  public mutating func poison(_ reason: PoisonReason) {
-    guard peer.session.loadAcquiring() == acknowledged else { return }
+  ///
+  /// - Returns: Whether the session is over by this.
+  @discardableResult
+  public mutating func poison(_ reason: PoisonReason) -> Bool {
+    guard peer.session.loadAcquiring() == acknowledged else { return false }
     final = producer.progress
     banned = acknowledged
     acknowledged = 0
@@ -263,6 +266,7 @@ public struct Endpoint: ~Copyable {
     if needsFences { combiningFence() }
     own.acknowledged.storeReleasing(0)  // SP-5: whoever sees it sees the reason
     if needsFences { combiningFence() }
+    return true
   }
 
   /// Why the peer no longer acknowledges this session; nil when it does, or gives no reason that this version knows.

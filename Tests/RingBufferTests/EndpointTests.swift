@@ -75,6 +75,24 @@ struct EndpointTests {
     expect(!link.owner.wasReceived(messageAt: unread))
   }
 
+  @Test(
+    "Spec 3 §5: what looks like a violation of a peer that has restarted is none, and what it received is known all the same")
+  func restartLooksWrong() throws {
+    var link = TestLink()
+    link.establish()
+    let message = MessageBuffer([1, 2, 3])
+    let unread = link.owner.producer.position
+    try expect(link.owner.producer.send(message))
+    link.borrower.start(session: 0x3333)
+    expect(!link.owner.poison(.badHeader))
+    expect(link.owner.state == .established)
+    expect(link.owner.refresh() == .lost(nil))
+    expect(!link.owner.wasReceived(messageAt: unread))
+    link.settle()
+    expect(link.owner.poison(.badFrame))
+    expect(link.owner.state == .sync)
+  }
+
   @Test("Spec 3 §3: a successor that draws its predecessor's number has another session all the same")
   func sameNumber() throws {
     var link = TestLink()
