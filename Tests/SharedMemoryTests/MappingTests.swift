@@ -252,6 +252,7 @@ struct LossTests {
       #expect(stat(path, &found) == 0)
       #expect(found.st_blocks * 512 >= 1 << 16)
       #expect(mapping.region.word(at: 0).load() == (isOld ? 0x4b4c_4247 : 0))
+      withExtendedLifetime(mapping) {}
     }
   }
 
@@ -270,6 +271,7 @@ struct LossTests {
     // A mapping that is made where that one was has nothing of it.
     let others = try (0..<4).map { _ in try Mapping(.file(paths[1]), size: 1 << 16) }
     #expect(!others.contains { $0.isLost })
+    withExtendedLifetime(mappings) {}
   }
 
   @Test("A file that was removed, or whose name another one has, is noticed; one that is reached by another name too is not")
