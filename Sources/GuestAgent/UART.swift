@@ -125,7 +125,7 @@ public struct UART: Sendable {
       let hasMoved = response.count > 0 || response.value < unsent ?? .max
       let isFirst = unsent == nil
       unsent = response.value
-      guard hasMoved else { return nil }
+      guard hasMoved, timeout > 0 else { return nil }
       if let standstill = UARTStandstill(unsafe data.span.bytes) {
         return standstill.milliseconds < timeout ? max(1, timeout - standstill.milliseconds) : nil
       }

@@ -9,7 +9,7 @@ public struct WaitSet: ~Copyable {
 
   private let epoll: FileDescriptor
   /// By key: what the kernel was told; nil while it watches nothing under it.
-  private var watched: [Events?] = []
+  private var watched: [(descriptor: Int32, events: Events)?] = []
   /// What epoll returns goes here.
   private var found = [lx_event](repeating: lx_event(), count: Int(lx_event_limit))
 
@@ -29,9 +29,16 @@ public struct WaitSet: ~Copyable {
       watched[key] = nil
       return
     }
-    guard watched[key] != events else { return }
-    _ = try check(lx_epoll_set(epoll.number, descriptor, events, UInt64(key), watched[key] == nil ? 0 : 1))
-    watched[key] = events
+    let known = watched[key]
+    if let known, known == (descriptor, events) { return }
+    // Until it is known what the kernel has, that is nothing.
+    watched[key] = nil
+    // One that was closed and opened anew may have its number: the kernel knows nothing of it then.
+    let isKnown = known?.descriptor == descriptor
+    if !isKnown || lx_epoll_set(epoll.number, descriptor, events, UInt64(key), 1) != 0 {
+      _ = try check(lx_epoll_set(epoll.number, descriptor, events, UInt64(key), 0))
+    }
+    watched[key] = (descriptor, events)
   }
 
   /// Watches the descriptor under `key` no longer.

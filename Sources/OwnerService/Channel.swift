@@ -77,7 +77,7 @@ struct Channel: ~Copyable {
   }
 
   /// Whether nothing that waits is begun for this channel's borrower now: it may be dead.
-  var isSuspect: Bool { pulse.finding != .alive }
+  var isSuspect: Bool { pulse.finding != .alive || pulse.isAwaited }
 
   /// Looks whether the borrower lives, if there is something that it must live for. Returns what was found.
   mutating func takePulse(attended: UInt64) -> Pulse.Finding {

@@ -32,8 +32,10 @@ protocol Peripheral: AnyObject {
   /// - Parameter data: Takes the answer's data, from `Response.size` on; its capacity is what an answer can have.
   func advance(_ call: inout Call, _ data: inout MessageBuffer, now: UInt64) -> Step
 
-  /// Gives up a call that waits or is begun. The answer says how far it came.
-  func stop(_ call: inout Call, _ data: inout MessageBuffer, _ reason: StopReason, now: UInt64) -> Answer
+  /// Gives up a call. The answer says how far it came.
+  ///
+  /// - Parameter isBegun: It was its turn; else it waited behind others, and gets nothing before them.
+  func stop(_ call: inout Call, _ data: inout MessageBuffer, _ reason: StopReason, isBegun: Bool, now: UInt64) -> Answer
 
   /// The device's descriptor, nil while there is none; and whether the peripheral itself has something to read.
   var descriptor: Int32? { get }

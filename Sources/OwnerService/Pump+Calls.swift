@@ -61,10 +61,7 @@ extension Pump {
       switch served[number].advance(call.slot, of: &channels[call.channel], now: now) {
       case .done(let answer):
         served[number].remove(call, from: lane)
-        // What it got counts as what it gave did.
-        let guest = channels[call.channel].guest
-        served[number].charge(guest, answer.data, in: lane)
-        guests[guest].grants[number]?.bytes.charge(answer.data, now: now)
+        charge(answer, to: call, number, lane, now: now)
         channels[call.channel].answer(call.slot, answer, of: number)
         obeyStop(of: number)
       case .waits(let wait):
@@ -72,6 +69,14 @@ extension Pump {
         return
       }
     }
+  }
+
+  /// What a guest gets counts as what it gives does.
+  private mutating func charge(_ answer: Answer, to call: CallID, _ number: Int, _ lane: Int, now: UInt64) {
+    guard answer.isReturnable else { return }
+    let guest = channels[call.channel].guest
+    served[number].charge(guest, answer.data, in: lane)
+    guests[guest].grants[number]?.bytes.charge(answer.data, now: now)
   }
 
   /// The call whose turn it is in a lane. What hasn't been begun is not begun for a borrower that may be dead; what has been waits for it.
@@ -91,7 +96,7 @@ extension Pump {
       }
       guard let chosen else { return nil }
       guard let later = guests[chosen.guest].grants[number]?.take(chosen.cost, now: now) else {
-        served[number].setCurrent((chosen.call, .event), in: lane)
+        served[number].begin(chosen, in: lane)
         return chosen.call
       }
       waiting.append(chosen.guest)
@@ -104,11 +109,15 @@ extension Pump {
       channels[$0.call.channel].calls[$0.call.slot].deadline <= now
     }
     for entry in late { stop(entry.call, number, lane, .timedOut, now: now) }
+    // What comes behind them may go on.
+    if !late.isEmpty { needsTurn = true }
   }
 
   private mutating func stop(_ call: CallID, _ number: Int, _ lane: Int, _ reason: StopReason, now: UInt64) {
+    let isBegun = served[number].lanes[lane].current?.call == call
     served[number].remove(call, from: lane)
-    let answer = served[number].stop(call.slot, of: &channels[call.channel], reason, now: now)
+    let answer = served[number].stop(call.slot, of: &channels[call.channel], reason, isBegun: isBegun, now: now)
+    charge(answer, to: call, number, lane, now: now)
     channels[call.channel].answer(call.slot, answer, of: number)
   }
 
@@ -148,7 +157,7 @@ extension Pump {
         for entry in lane.queue.entries {
           next = min(next ?? .max, channels[entry.call.channel].calls[entry.call.slot].deadline)
         }
-        if let notBefore = lane.notBefore { next = min(next ?? .max, notBefore) }
+        if lane.current == nil, let notBefore = lane.notBefore { next = min(next ?? .max, notBefore) }
         if let current = lane.current, current.wait == .time, !channels[current.call.channel].isSuspect {
           next = min(next ?? .max, now &+ 1_000_000)
         }

@@ -58,14 +58,12 @@ extension Pump {
   }
 
   private mutating func finish() {
-    for number in 0..<served.count {
-      stopAll(number, nil, .ended)
-      if let loss = served[number].peripheral.end() { report(loss) }
-    }
+    for number in 0..<served.count { stopAll(number, nil, .ended) }
     for index in 0..<channels.count {
       channels[index].endpoint.end()
       channels[index].doorbell.wake(channels[index].endpoint.sleeper)
     }
+    for number in 0..<served.count { if let loss = served[number].peripheral.end() { report(loss) } }
   }
 
   /// One look at every channel.
@@ -147,11 +145,8 @@ extension Pump {
     for index in 0..<channels.count {
       while let delivery = channels[index].takeReceived() { served[delivery.peripheral].peripheral.settle(delivery.count) }
       if wasAway { channels[index].distrust(attended: time) }
-      switch channels[index].takePulse(attended: time) {
-      case .alive: break
-      case .suspect: suspects.append(index)
-      case .gone: poison(index, .silent)
-      }
+      if channels[index].takePulse(attended: time) == .gone { poison(index, .silent) }
+      if channels[index].isSuspect { suspects.append(index) }
     }
   }
 

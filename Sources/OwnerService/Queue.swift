@@ -39,10 +39,10 @@ struct Queue {
   /// Counts bytes for `guest` that weren't known when its call was chosen.
   mutating func charge(_ guest: Int, _ bytes: UInt32) { had[guest] &+= UInt64(bytes) }
 
-  /// The call that is next, which is charged to its guest. It stays in the queue until it is removed.
+  /// The call that is next. It stays in the queue until it is removed.
   ///
   /// - Parameter mayBegin: Whether an entry can be begun now.
-  mutating func next(_ mayBegin: (Entry) -> Bool) -> Entry? {
+  func next(_ mayBegin: (Entry) -> Bool) -> Entry? {
     var best: Entry?
     for entry in entries where mayBegin(entry) {
       guard let other = best else {
@@ -53,9 +53,12 @@ struct Queue {
         entry.priority == other.priority ? had[entry.guest] < had[other.guest] : entry.priority > other.priority
       if isSooner { best = entry }
     }
-    guard let best else { return nil }
-    level = max(level, had[best.guest])
-    had[best.guest] &+= UInt64(max(1, best.cost))
     return best
+  }
+
+  /// Counts a call that is begun for its guest.
+  mutating func begin(_ entry: Entry) {
+    level = max(level, had[entry.guest])
+    had[entry.guest] &+= UInt64(max(1, entry.cost))
   }
 }

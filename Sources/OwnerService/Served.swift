@@ -44,8 +44,8 @@ struct Served: ~Copyable {
     peripheral.advance(&channel.calls[slot], &channel.response, now: now)
   }
 
-  func stop(_ slot: Int, of channel: inout Channel, _ reason: StopReason, now: UInt64) -> Answer {
-    peripheral.stop(&channel.calls[slot], &channel.response, reason, now: now)
+  func stop(_ slot: Int, of channel: inout Channel, _ reason: StopReason, isBegun: Bool, now: UInt64) -> Answer {
+    peripheral.stop(&channel.calls[slot], &channel.response, reason, isBegun: isBegun, now: now)
   }
 
   // ---- Lanes ---------------------------------------------------------------------------------------------------------
@@ -74,6 +74,12 @@ struct Served: ~Copyable {
 
   /// Counts bytes for `guest` that nobody knew of when its call was chosen.
   mutating func charge(_ guest: Int, _ bytes: UInt32, in lane: Int) { lanes[lane].queue.charge(guest, bytes) }
+
+  /// Has a call that `next` chose be the one under way.
+  mutating func begin(_ entry: Queue.Entry, in lane: Int) {
+    lanes[lane].queue.begin(entry)
+    lanes[lane].current = (entry.call, .event)
+  }
 
   /// What the call at the head of `lane` waits for; nil when the next one has yet to be chosen.
   mutating func setCurrent(_ current: (call: CallID, wait: Wait)?, in lane: Int) { lanes[lane].current = current }

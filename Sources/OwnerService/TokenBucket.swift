@@ -21,6 +21,8 @@ struct TokenBucket {
   mutating func take(_ count: Int, now: UInt64) -> UInt64? {
     guard let rate else { return nil }
     fill(rate, now: now)
+    // Still in debt.
+    if filled > now { return filled &+ 1 }
     let capacity = UInt64(rate) &* 1_000_000_000
     let price = UInt64(max(0, count)) &* 1_000_000_000
     let needed = min(price, capacity)

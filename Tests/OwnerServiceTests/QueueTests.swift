@@ -16,6 +16,7 @@ struct QueueTests {
     var found: [Int] = []
     while let next = queue.next({ _ in true }) {
       found.append(next.call.slot)
+      queue.begin(next)
       queue.remove(next.call)
     }
     #expect(found == Array(0..<10))
@@ -31,6 +32,7 @@ struct QueueTests {
     var found: [Int] = []
     while let next = queue.next({ _ in true }) {
       found.append(next.call.slot)
+      queue.begin(next)
       queue.remove(next.call)
     }
     #expect(found == [1, 3, 2, 0])
@@ -66,6 +68,7 @@ struct QueueTests {
           Issue.record("nothing is next")
           return
         }
+        queue.begin(next)
         queue.remove(next.call)
         got[next.guest] += next.cost
         refill(next.guest)
@@ -79,7 +82,10 @@ struct QueueTests {
     var queue = Queue(guests: 2)
     for slot in 0..<1000 {
       queue.add(entry(slot, guest: 0, cost: 4096))
-      if let next = queue.next({ _ in true }) { queue.remove(next.call) }
+      if let next = queue.next({ _ in true }) {
+        queue.begin(next)
+        queue.remove(next.call)
+      }
     }
     for slot in 0..<100 {
       queue.add(entry(slot, guest: 0, cost: 4096))
@@ -89,6 +95,7 @@ struct QueueTests {
     for _ in 0..<60 {
       guard let next = queue.next({ _ in true }) else { break }
       first.append(next.guest)
+      queue.begin(next)
       queue.remove(next.call)
     }
     let ahead = first.filter { $0 == 1 }.count - first.filter { $0 == 0 }.count
@@ -121,6 +128,7 @@ struct QueueTests {
         }
         #expect(next.priority == able.map { $0.priority }.max())
         #expect(able.first { $0.guest == next.guest && $0.priority == next.priority } == next)
+        queue.begin(next)
         queue.remove(next.call)
         waiting.removeAll { $0 == next }
       }

@@ -41,6 +41,8 @@ struct TokenBucketTests {
     #expect(bucket.take(1, now: second / 2000) != nil)
     bucket.charge(1000, now: 0)
     bucket.charge(1000, now: 0)
+    // Nothing is done in debt, however little it is, and it is told when the debt is paid.
+    #expect(bucket.take(0, now: second) == 2 * second + 1)
     #expect(bucket.take(1, now: 2 * second) != nil)
     #expect(bucket.take(1, now: 2 * second + second / 100) == nil)
   }

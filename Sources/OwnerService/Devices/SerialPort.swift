@@ -161,12 +161,16 @@ final class SerialPort {
     guard fileDescriptor >= 0 else { return 0 }
     var space = [UInt8](repeating: 0, count: 4096)
     var discarded = 0
+    // A line that never stops is not waited for.
+    var waits = waiting > 0 ? 5 : 0
     while discarded < 1 << 20 {
       let count = unsafe space.withUnsafeMutableBytes { unsafe CLinux.read(fileDescriptor, $0.baseAddress, $0.count) }
       if count > 0 {
         discarded += count
-      } else if count == 0 || lx_errno() != EAGAIN || waiting == 0 || lx_wait_readable(fileDescriptor, waiting) == 0 {
+      } else if count == 0 || lx_errno() != EAGAIN || waits == 0 || lx_wait_readable(fileDescriptor, waiting) == 0 {
         break
+      } else {
+        waits -= 1
       }
     }
     return discarded

@@ -91,7 +91,7 @@ final class UART: Peripheral {
     let operation = UARTOperation(rawValue: call.request.operation)
     // What was received before the device went can still be had.
     if failure != nil, operation != .read || received.count == 0, !reopen(now: now) {
-      return .done(Answer(status: .deviceGone, executed: .no))
+      return .done(stopped(call, .deviceGone, unsent: unsentAtMost))
     }
     switch operation {
     case .write: return advanceWrite(&call, now: now)
@@ -166,7 +166,10 @@ final class UART: Peripheral {
       }
       return .waits(.event)
     }
-    return .done(readAnswer(call, &data, .ok))
+    var answer = readAnswer(call, &data, .ok)
+    // It may have gone while the last bytes came.
+    answer.stopsOthers = stop != nil
+    return .done(answer)
   }
 
   private func readAnswer(_ call: borrowing Call, _ data: inout MessageBuffer, _ status: Status) -> Answer {
@@ -198,10 +201,11 @@ final class UART: Peripheral {
     return answer
   }
 
-  func stop(_ call: inout Call, _ data: inout MessageBuffer, _ reason: StopReason, now: UInt64) -> Answer {
+  func stop(_ call: inout Call, _ data: inout MessageBuffer, _ reason: StopReason, isBegun: Bool, now: UInt64) -> Answer {
     let isRead = call.request.operation == UARTOperation.read.rawValue
     switch reason {
-    case _ where isRead: return readAnswer(call, &data, reason.status)
+    case _ where isRead:
+      return isBegun ? readAnswer(call, &data, reason.status) : Answer(status: reason.status, executed: .no)
     case .timedOut:
       sampleLine(now: now)
       let standstill = UARTStandstill(nanoseconds: now &- max(movement, call.arrival))
@@ -298,7 +302,7 @@ final class UART: Peripheral {
 
   /// The device failed earlier: whether it works again.
   private func reopen(now: UInt64) -> Bool {
-    guard let failure, now &- failure.at >= Self.reopenInterval else { return false }
+    guard let failure, now > failure.at, now &- failure.at >= Self.reopenInterval else { return false }
     do throws(Errno) {
       try driver.reopen()
     } catch {
