@@ -15,14 +15,17 @@ extension Agent {
     guard let opened = try? OpenLink(link, override: configuration.memory, isExample: configuration.isExample) else {
       return false
     }
-    // It only looks: it begins no session.
-    let endpoint = Endpoint(opened.mapping.region, layout: opened.layout, channel: 0, role: .borrower)
-    let heartbeat = endpoint.peerHeartbeat
-    let start = monotonicNanoseconds()
-    while monotonicNanoseconds() &- start < 250_000_000 {
-      if endpoint.peerHeartbeat != heartbeat { return true }
-      sleepNanoseconds(5_000_000)
+    // The region stays mapped as long as it is looked at.
+    return withExtendedLifetime(opened.mapping) {
+      // It only looks: it begins no session.
+      let endpoint = Endpoint(opened.mapping.region, layout: opened.layout, channel: 0, role: .borrower)
+      let heartbeat = endpoint.peerHeartbeat
+      let start = monotonicNanoseconds()
+      while monotonicNanoseconds() &- start < 250_000_000 {
+        if endpoint.peerHeartbeat != heartbeat { return true }
+        sleepNanoseconds(5_000_000)
+      }
+      return endpoint.peerHeartbeat != heartbeat
     }
-    return endpoint.peerHeartbeat != heartbeat
   }
 }
