@@ -54,3 +54,13 @@ void lx_catch_termination(void) {
   // Whoever started this program may have done so from a thread that takes no signals.
   sigprocmask(SIG_UNBLOCK, &set, 0);
 }
+
+// ---- Chance for hash tables: Embedded Swift asks for it, and musl has none -----------------------------------------------
+
+#ifndef __GLIBC__
+/// From the kernel's generator, without waiting for it to be ready; hash seeds are all that it is for.
+void arc4random_buf(void *buffer, size_t size) {
+  uint8_t *bytes = buffer;
+  for (size_t i = 0; i < size; i++) bytes[i] = (uint8_t)(lx_random() >> 24);
+}
+#endif

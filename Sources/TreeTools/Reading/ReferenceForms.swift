@@ -28,8 +28,11 @@ enum ReferenceForm: Sendable {
 /// The properties that refer to nodes, by name.
 enum ReferenceForms {
   static let byName: [String: ReferenceForm] = {
-    let pairs = lists.flatMap { names, form in names.split(separator: " ").map { (String($0), form) } }
-    return Dictionary(pairs) { first, _ in first }
+    var forms: [String: ReferenceForm] = [:]
+    for (names, form) in lists {
+      for name in names.split(separator: " ") where forms[String(name)] == nil { forms[String(name)] = form }
+    }
+    return forms
   }()
 
   /// Nil for a property that refers to nothing.

@@ -1,3 +1,4 @@
+import BrokerProtocol
 import DeviceTree
 import Text
 import Partition
@@ -86,8 +87,8 @@ public struct Overview: Sendable {
 
   private static func peripherals(_ tree: DeviceTree) -> [Peripheral] {
     let phandles = PhandleTable(tree)
-    let aliases = Dictionary(
-      tree.aliases.compactMap { alias in alias.node.map { ($0.place, alias.name) } }, uniquingKeysWith: { $1 })
+    var aliases: [Int: String] = [:]
+    for alias in tree.aliases { if let node = alias.node { aliases[node.place] = alias.name } }
     var found: [Peripheral] = []
     /// What is a part of a peripheral that was found.
     var isPart = [Bool](repeating: false, count: tree.nodeCount)

@@ -50,7 +50,9 @@ extension Draft {
 
 /// Text that can't end a comment nor spoil a terminal.
 private func commentText(_ text: String) -> String {
-  printable(text).split(separator: "*/", omittingEmptySubsequences: false).joined(separator: "*?")
+  var safe: [UInt8] = []
+  for byte in printable(text).utf8 { safe.append(byte == 0x2f && safe.last == 0x2a ? 0x3f : byte) }
+  return String(decoding: safe, as: UTF8.self)
 }
 
 /// Who is called what: labels by phandle and by path.
