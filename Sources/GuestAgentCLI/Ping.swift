@@ -52,7 +52,7 @@ func ping(_ arguments: inout Arguments) throws(Failure) {
         emit("\(size) bytes from \(link.peerName): seq=\(sequence) time=\(durationText(time))")
       }
       if sequence == count { break }
-      if interval > 0 { sleepNanoseconds(interval) }
+      if interval > 0 { sleepUnlessInterrupted(interval) }
       if wasInterrupted { throw AgentError(.system(.interrupted), executed: .no) }
     }
   } catch {

@@ -35,6 +35,8 @@ public struct FileDescriptor: ~Copyable, Sendable {
 public func readStandardInput(into buffer: inout [UInt8]) throws(Errno) -> Int {
   while true {
     if wasInterrupted { throw .interrupted }
+    // A signal that comes right before a read doesn't end it: so nothing is read before there is something.
+    if lx_wait_readable(0, 100_000_000) == 0 { continue }
     do throws(Errno) {
       return try readSome(0, into: &buffer)
     } catch {

@@ -87,6 +87,17 @@ public func ignoreWriteSignals() { lx_ignore_write_signals() }
 /// May return early: a signal came.
 public func sleepNanoseconds(_ duration: UInt64) { lx_sleep_ns(duration) }
 
+/// Sleeps until the time is over or `wasInterrupted`. A signal that comes right before a sleep doesn't end it: so it looks every
+/// tenth of a second.
+public func sleepUnlessInterrupted(_ duration: UInt64) {
+  let start = monotonicNanoseconds()
+  while !wasInterrupted {
+    let passed = monotonicNanoseconds() &- start
+    if passed >= duration { return }
+    lx_sleep_ns(min(duration &- passed, 100_000_000))
+  }
+}
+
 @inlinable @inline(__always)
 public func spinHint() { lx_spin_hint() }
 
