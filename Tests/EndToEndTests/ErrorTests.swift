@@ -445,7 +445,7 @@ struct ErrorTests {
   @Test("A ping that is interrupted while it waits for an answer has its summary, too")
   func interruptedInAnswer() throws {
     let broker = try Broker()
-    let ping = try broker.start(["ping", "-c", "900", "-i", "0"])
+    let ping = try broker.start(["ping", "-c", "900", "-i", "5ms"])
     try ping.wait { ping.outputText.contains("seq=2") }
     kill(broker.program.process.processIdentifier, SIGSTOP)
     let seen = ping.outputText
