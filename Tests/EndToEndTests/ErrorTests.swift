@@ -527,7 +527,9 @@ struct ErrorTests {
     #expect(shell.finish() == 0)
   }
 
-  @Test("A limit for files' sizes is an error with a sentence")
+  @Test(
+    "A limit for files' sizes is an error with a sentence",
+    .disabled(if: hasThreadSanitizer, "ThreadSanitizer needs larger files itself"))
   func fileSizeLimit() throws {
     let memory = temporaryMemory()
     defer { unlink(memory) }

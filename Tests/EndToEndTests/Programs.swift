@@ -8,6 +8,9 @@ func sentence(_ text: String) -> String {
   String(text.split(separator: "\n").last?.drop { $0 != " " }.dropFirst() ?? "")
 }
 
+/// Whether this and the programs run under ThreadSanitizer, which uses files and processor time of its own.
+let hasThreadSanitizer = dlsym(nil, "__tsan_init") != nil
+
 /// A program that was started.
 final class Program {
   let process = Process()

@@ -94,7 +94,6 @@ struct RegionTests {
   }
 
   /// The programs are built as the tests are.
-  private static let hasThreadSanitizer = dlsym(nil, "__tsan_init") != nil
 
   @Test(
     "A region that its file system has no room for is refused at the start by both programs, and not left behind",
