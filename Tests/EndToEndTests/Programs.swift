@@ -11,6 +11,9 @@ func sentence(_ text: String) -> String {
 /// Whether this and the programs run under ThreadSanitizer, which uses files and processor time of its own.
 let hasThreadSanitizer = dlsym(nil, "__tsan_init") != nil
 
+/// Whether they run under AddressSanitizer, which reads /proc when a program begins.
+let hasAddressSanitizer = dlsym(nil, "__asan_init") != nil
+
 /// A program that was started.
 final class Program {
   let process = Process()
