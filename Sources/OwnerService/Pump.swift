@@ -92,7 +92,7 @@ struct Pump: ~Copyable {
     for peripheral in peripherals { if let problem = peripheral.publish(besideOneOf: regions) { report(problem) } }
   }
 
-  /// What it is on, for each served peripheral: "led on /dev/gpiochip0".
+  /// For each served peripheral: its name and what it is on, in its driver's words.
   var texts: [String] { (0..<served.count).map { "\(served[$0].name) on \(served[$0].peripheral.text)" } }
 
   /// Sleeps as `WaitSet` does. Returns how many things happened.

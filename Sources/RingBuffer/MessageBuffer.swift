@@ -2,7 +2,8 @@
 ///
 /// Aligned, and a multiple of 8 bytes long, so that it is copied slot by slot.
 @safe
-public struct MessageBuffer: ~Copyable, @unchecked Sendable {  // Sendable: owns its memory alone
+// Unchecked, since a pointer is not Sendable; no copy of this one exists, so whoever has the buffer has the memory alone.
+public struct MessageBuffer: ~Copyable, @unchecked Sendable {
   @usableFromInline let words: UnsafeMutablePointer<UInt64>
   /// Bytes that fit: 8 at least.
   public let capacity: Int

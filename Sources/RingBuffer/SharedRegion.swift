@@ -6,7 +6,8 @@ import Synchronization
 ///
 /// This is the one place where shared memory is touched. It doesn't own the mapping.
 @safe
-public struct SharedRegion: @unchecked Sendable {  // Sendable: every access is atomic
+// Unchecked, since a pointer is not Sendable; this one never changes, and what it points to is read and written atomically only.
+public struct SharedRegion: @unchecked Sendable {
   @usableFromInline let base: UnsafeMutableRawPointer
   /// Bytes.
   public let size: Int
@@ -54,7 +55,8 @@ public struct SharedRegion: @unchecked Sendable {  // Sendable: every access is 
 
 /// A 32-bit control word in shared memory. Exactly one side writes it.
 @safe
-public struct SharedWord: @unchecked Sendable {  // Sendable: every access is atomic
+// Unchecked for the reason that `SharedRegion` gives.
+public struct SharedWord: @unchecked Sendable {
   @usableFromInline let pointer: UnsafeMutablePointer<Atomic<UInt32>>
 
   @inlinable

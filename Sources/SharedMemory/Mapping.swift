@@ -112,6 +112,7 @@ public final class Mapping: Sendable {
   public let region: SharedRegion
   public let source: MemorySource
   let file: FileDescriptor
+  // Unsafe, since a pointer is not Sendable; it is set once, guard.c reads and writes what it points to atomically, and frees none.
   private nonisolated(unsafe) let watch: UnsafeMutablePointer<lx_guard>
   let lockBase: Int64
   /// A device that this process has for itself: there is nobody to lock out.
