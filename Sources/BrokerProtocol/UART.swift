@@ -20,6 +20,10 @@ public enum UARTOperation: UInt8, Sendable {
 /// Bit 0 of a write's `argument0`.
 public var uartDrain: UInt32 { 1 }
 
+/// Bits 0 and 1 of a flush's `argument0`: what was received, and what is to be sent.
+public var uartFlushInput: UInt32 { 1 }
+public var uartFlushOutput: UInt32 { 2 }
+
 /// What comes with a write's `timedOut`: for how long the line had stood still (Spec 5 §2).
 public struct UARTStandstill: Equatable, Sendable {
   public static var size: Int { 4 }
@@ -50,7 +54,7 @@ extension UARTOperation {
     case .read: return first > 0 && second <= first && count == 0
     case .settings: return first | second == 0 && count == 0
     case .configure: return first | second == 0 && count == UARTSettings.size
-    case .flush: return 1...3 ~= first && second == 0 && count == 0
+    case .flush: return first != 0 && first & ~(uartFlushInput | uartFlushOutput) | second == 0 && count == 0
     }
   }
 }

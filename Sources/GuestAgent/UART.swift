@@ -256,7 +256,7 @@ public struct UART: Sendable {
   ///
   /// - Returns: How many bytes, as far as the owner knows.
   public mutating func flush(input: Bool, output: Bool, via agent: inout Agent) throws(AgentError) -> Int {
-    let response = try call(.flush, timeout: 1000, (input ? 1 : 0) | (output ? 2 : 0), via: &agent)
+    let response = try call(.flush, timeout: 1000, (input ? uartFlushInput : 0) | (output ? uartFlushOutput : 0), via: &agent)
     guard response.status == .ok else { throw AgentError(.refused(response.status), executed: response.executed) }
     return Int(clamping: response.count)
   }

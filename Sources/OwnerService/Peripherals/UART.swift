@@ -184,7 +184,7 @@ final class UART: Peripheral {
 
   private func flush(_ request: Request) -> Answer {
     var discarded = 0
-    if request.argument0 & 2 != 0 {
+    if request.argument0 & uartFlushOutput != 0 {
       let unsent = driver.discardOutput()
       discarded += unsent ?? 0
       // Nil: nobody can tell how many the kernel still had.
@@ -192,7 +192,7 @@ final class UART: Peripheral {
       unsentAtMost = 0
       stop = (Lane.output, .flushed)
     }
-    if request.argument0 & 1 != 0 {
+    if request.argument0 & uartFlushInput != 0 {
       discarded += received.count + driver.discardInput()
       received.removeAll()
     }
@@ -337,7 +337,9 @@ extension Access {
     case .write, .configure: contains(.write)
     case .read: contains(.read)
     case .settings: true
-    case .flush: (contains(.read) || request.argument0 & 1 == 0) && (contains(.write) || request.argument0 & 2 == 0)
+    case .flush:
+      (contains(.read) || request.argument0 & uartFlushInput == 0)
+        && (contains(.write) || request.argument0 & uartFlushOutput == 0)
     }
   }
 }
