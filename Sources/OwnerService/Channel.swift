@@ -28,6 +28,8 @@ struct Channel: ~Copyable {
   /// A bit for each slot that is free, and how many are not.
   private var free: UInt32 = 1 << UInt32(slotCount) - 1
   private var underWay = 0
+  /// Whether a request waits in the ring for room for its response, which comes without a ring of the doorbell.
+  private var isStalled = false
   /// The answer that is being made.
   var response: MessageBuffer
   private(set) var deliveries = Deliveries()
@@ -64,9 +66,6 @@ struct Channel: ~Copyable {
 
   /// Data that fits into one response.
   var maximumResponseData: Int { response.capacity - Response.size }
-
-  /// Whether a request waits in the ring for room for its response, which comes without a ring of the doorbell.
-  private var isStalled = false
 
   /// How long the owner may sleep for this channel's sake, in nanoseconds: 0 when there is something to do.
   var longestSleep: UInt64 {
@@ -199,7 +198,8 @@ struct Channel: ~Copyable {
     self.answer(slot, answer)
   }
 
-  /// Keeps the data of the answer that is sent next until it is known that they have arrived.
+  /// Keeps the data of the answer that is sent next until it is known that they have arrived. Static, since it reads one part of the
+  /// channel while it changes another.
   private static func remember(
     _ answer: borrowing MessageBuffer, in deliveries: inout Deliveries, of peripheral: Int, start: UInt32
   ) {
@@ -216,7 +216,7 @@ struct Channel: ~Copyable {
     Self.send(head, in: &calls[slot].message, data: count, &endpoint, doorbell)
   }
 
-  /// Sends the response whose data is in place in `message`.
+  /// Sends the response whose data is in place in `message`. Every answer leaves here.
   @inline(__always)
   private static func send(
     _ head: Response, in message: inout MessageBuffer, data: Int, _ endpoint: inout Endpoint, _ doorbell: borrowing Doorbell

@@ -2,7 +2,7 @@ import BrokerProtocol
 import Linux
 import RingBuffer
 
-/// From a request to its answer: who may, in which lane, in which order. Answers leave here, and nowhere else.
+/// From a request to its answer: in which lane, in which order, until when. What nobody has to wait for is answered in `Channel.serve`.
 extension Pump {
   /// Does what a channel's next request asks for, or has it wait. Returns whether there was one.
   @inline(__always)
