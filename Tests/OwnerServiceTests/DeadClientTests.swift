@@ -10,7 +10,7 @@ import Testing
 
 @Suite("Clients that die, stop, or go in the middle")
 struct DeadClientTests {
-  private func write(_ count: Int, timeout: UInt32 = 3_600_000) -> Request {
+  private func write(timeout: UInt32 = 3_600_000) -> Request {
     Request(id: 1, peripheralClass: .uart, operation: UARTOperation.write.rawValue, timeout: timeout)
   }
 
@@ -47,7 +47,7 @@ struct DeadClientTests {
     try fill(&uart, &agent)
     var dead = try owner.rawEnd()
     dead.connect()
-    #expect(try dead.send(write(5), Array("DEAD!".utf8)))
+    #expect(try dead.send(write(), Array("DEAD!".utf8)))
     // It never beats again.
     while !owner.reported.contains(where: { $0.hasPrefix("guest2, channel 3: it showed no heartbeat for 2 s") }) {
       usleep(10_000)
@@ -70,7 +70,7 @@ struct DeadClientTests {
     try fill(&uart, &agent)
     var dead = try owner.rawEnd()
     dead.connect()
-    #expect(try dead.send(write(5), Array("DEAD!".utf8)))
+    #expect(try dead.send(write(), Array("DEAD!".utf8)))
     let master = line.master
     let drained = DispatchSemaphore(value: 0)
     Thread.detachNewThread {
@@ -172,7 +172,7 @@ struct DeadClientTests {
     var beats: UInt32 = 0
     for _ in 0..<20 {
       try fill(&uart, &agent)
-      #expect(try client.send(write(100), [UInt8](repeating: 1, count: 100)))
+      #expect(try client.send(write(), [UInt8](repeating: 1, count: 100)))
       usleep(3000)
       let before = client.endpoint.peerHeartbeat
       client.endpoint.beat()
