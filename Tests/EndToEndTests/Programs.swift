@@ -51,20 +51,7 @@ final class Program {
     process.standardOutput = output
     process.standardError = errors
     process.standardInput = data == nil ? FileHandle.nullDevice : input
-    for (pipe, stream) in [(output, Int32(1)), (errors, Int32(2))] {
-      collector.finished.enter()
-      let collector = self.collector
-      let number = pipe.fileHandleForReading.fileDescriptor
-      Thread.detachNewThread {
-        var buffer = [UInt8](repeating: 0, count: 65536)
-        while true {
-          let count = read(number, &buffer, buffer.count)
-          if count <= 0 { break }
-          collector.add(Data(buffer[..<count]), stream)
-        }
-        collector.finished.leave()
-      }
-    }
+    collect()
     try process.run()
     if let data {
       let handle = input.fileHandleForWriting
@@ -72,6 +59,42 @@ final class Program {
         try? handle.write(contentsOf: data)
         try? handle.close()
       }
+    }
+  }
+
+  /// Takes in what the program prints. What it printed on standard error before something on standard output is there before that is: a test
+  /// that has seen the one can look at the other.
+  private func collect() {
+    let collector = self.collector
+    let (output, errors) = (output.fileHandleForReading.fileDescriptor, errors.fileHandleForReading.fileDescriptor)
+    collector.finished.enter()
+    Thread.detachNewThread {
+      var (outputIsOpen, errorsAreOpen) = (true, true)
+      var buffer = [UInt8](repeating: 0, count: 65536)
+      /// What can be read without waiting, as much as a pipe holds and more; nil at the end.
+      func available(_ number: Int32) -> Data? {
+        var data = Data()
+        for _ in 0..<16 {
+          var one = pollfd(fd: number, events: Int16(POLLIN), revents: 0)
+          guard poll(&one, 1, 0) > 0 else { return data }
+          let count = read(number, &buffer, buffer.count)
+          if count <= 0 { return data.isEmpty ? nil : data }
+          data += buffer[..<count]
+        }
+        return data
+      }
+      while outputIsOpen || errorsAreOpen {
+        var both = [
+          pollfd(fd: outputIsOpen ? output : -1, events: Int16(POLLIN), revents: 0),
+          pollfd(fd: errorsAreOpen ? errors : -1, events: Int16(POLLIN), revents: 0),
+        ]
+        guard poll(&both, 2, -1) > 0 else { continue }
+        let printed = both[0].revents != 0 ? available(output) : Data()
+        let said = errorsAreOpen ? available(errors) : Data()
+        if let said { collector.add(said, 2) } else { errorsAreOpen = false }
+        if let printed { collector.add(printed, 1) } else { outputIsOpen = false }
+      }
+      collector.finished.leave()
     }
   }
 
