@@ -62,13 +62,15 @@ final class Program {
     }
   }
 
-  /// Takes in what the program prints. What it printed on standard error before something on standard output is there before that is: a test
-  /// that has seen the one can look at the other.
+  /// Takes in what the program prints, in a thread. A test that has seen a line of standard output can look at standard error: what the program
+  /// had written there before is in `errorText` already.
   private func collect() {
     let collector = self.collector
-    let (output, errors) = (output.fileHandleForReading.fileDescriptor, errors.fileHandleForReading.fileDescriptor)
+    // The thread keeps both: it never reads what took a closed pipe's number.
+    let (outputEnd, errorsEnd) = (output.fileHandleForReading, errors.fileHandleForReading)
     collector.finished.enter()
     Thread.detachNewThread {
+      let (output, errors) = (outputEnd.fileDescriptor, errorsEnd.fileDescriptor)
       var (outputIsOpen, errorsAreOpen) = (true, true)
       var buffer = [UInt8](repeating: 0, count: 65536)
       /// What can be read without waiting, as much as a pipe holds and more; nil at the end.
@@ -89,12 +91,13 @@ final class Program {
           pollfd(fd: errorsAreOpen ? errors : -1, events: Int16(POLLIN), revents: 0),
         ]
         guard poll(&both, 2, -1) > 0 else { continue }
-        let printed = both[0].revents != 0 ? available(output) : Data()
-        let said = errorsAreOpen ? available(errors) : Data()
+        // Standard output is read first and handed on last.
+        let printed = outputIsOpen ? available(output) : nil
+        let said = errorsAreOpen ? available(errors) : nil
         if let said { collector.add(said, 2) } else { errorsAreOpen = false }
         if let printed { collector.add(printed, 1) } else { outputIsOpen = false }
       }
-      collector.finished.leave()
+      withExtendedLifetime((outputEnd, errorsEnd)) { collector.finished.leave() }
     }
   }
 
