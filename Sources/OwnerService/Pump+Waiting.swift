@@ -48,8 +48,10 @@ extension Pump {
     if let end { throw end }
   }
 
-  /// Begins a session on every channel.
+  /// Begins a session on every channel, the first time it is called.
   mutating func start() {
+    guard !hasStarted else { return }
+    hasStarted = true
     for index in 0..<channels.count {
       channels[index].endpoint.start(session: randomSession())
       channels[index].ring()

@@ -44,6 +44,7 @@ struct Pump: ~Copyable {
   /// When there was something to do last, as far as a sleep looked, and whether there was since.
   var lastWork: UInt64
   var hasWorked = false
+  var hasStarted = false
 
   init(_ configuration: ServiceConfiguration, report: @escaping (String) -> Void) throws(ServiceError) {
     try configuration.check()

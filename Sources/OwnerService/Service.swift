@@ -13,13 +13,13 @@ public final class Service {
   /// "uart2 on /dev/ttyAMA2" for each served peripheral.
   public var served: [String] { pump.texts }
 
+  /// Begins a session on every channel: clients find an owner from here on, and are served by `run`, which begins them if nobody has.
+  public func start() { pump.start() }
+
   /// Serves until the file descriptor `stop` is readable, then answers what is under way with ECANCELED and closes its
   /// sessions. One thread at a time.
   public func run(until stop: Int32) throws(ServiceError) { try pump.run(until: stop) }
 
   /// Takes what every client has to say next, at most one request of each, without waiting. Returns whether there was anything.
   package func turn() -> Bool { pump.turn() }
-
-  /// Begins a session on every channel; `run` does it by itself.
-  package func start() { pump.start() }
 }

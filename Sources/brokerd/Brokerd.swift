@@ -84,6 +84,8 @@ struct Brokerd {
     } catch {
       throw Failure(error.text, error.exitCode)
     }
+    // Whoever reads that a peripheral is served finds an owner.
+    service.start()
     for line in service.served { messages.line("brokerd: \(partition.guestName) serves \(line)") }
     unsafe lx_notify("READY=1")
     do throws(ServiceError) {

@@ -35,4 +35,22 @@ struct PumpTests {
     found.append(pump.sleepLimit())
     #expect(found == [often, resting])
   }
+
+  @Test("A client finds an owner from the service's start, and no other one when it runs")
+  func starts() throws {
+    let path = temporaryMemory()
+    defer { unlink(path) }
+    let (partition, _) = try Partition.load(deviceTree: nil, builtInGuest: "guest1", running: [])
+    var configuration = ServiceConfiguration(partition: partition, isExample: true)
+    configuration.memory = [Assignment(name: partition.links[0].name, path: path)]
+    configuration.bindings = [Assignment(name: "uart2", path: "null")]
+    let service = try Service(configuration)
+    let mapping = try Mapping(.file(path), size: 1 << 20)
+    #expect(mapping.unusedFile == path)
+    service.start()
+    #expect(mapping.unusedFile == nil)
+    let begun = try #require(FileManager.default.contents(atPath: path))
+    service.start()
+    #expect(FileManager.default.contents(atPath: path) == begun)
+  }
 }
