@@ -8,8 +8,13 @@ extension Pump {
   /// Serves until `stop` is readable, then answers what is under way with ECANCELED and closes its sessions.
   @_optimize(speed)
   mutating func run(until stop: Int32) throws(ServiceError) {
-    stopKey = try watchStop(stop)
     start()
+    do throws(ServiceError) {
+      stopKey = try watchStop(stop)
+    } catch {
+      finish()
+      throw error
+    }
     /// Looks in vain since there was something to do.
     var idle: UInt32 = 0
     /// Not before there was something to do: with a timed poll it would be again and again.

@@ -13,7 +13,9 @@ public final class Service {
   /// "uart2 on /dev/ttyAMA2" for each served peripheral.
   public var served: [String] { pump.texts }
 
-  /// Begins a session on every channel: clients find an owner from here on, and are served by `run`, which begins them if nobody has.
+  /// Begins a session on every channel: from here on a client finds an owner. `run` calls this if nobody has.
+  ///
+  /// Call `run` soon. Only `run` serves, and shows the heartbeat without which clients take an owner for gone after 2 s.
   public func start() { pump.start() }
 
   /// Serves until the file descriptor `stop` is readable, then answers what is under way with ECANCELED and closes its

@@ -20,7 +20,7 @@ struct DeadClientTests {
       argument1: minimum)
   }
 
-  /// Until the line takes no more: for a tenth of a second not a byte. What it took last it may move on first, and take more.
+  /// Writes until the line has taken no byte for 100 ms. One refusal isn't enough: the line passes on what it took last, and has room again.
   private func fill(_ uart: inout UART, _ agent: inout Agent) throws {
     let bytes = [UInt8](repeating: 0x2e, count: 4096)
     while try uart.writeOnce(bytes.span.bytes, drain: false, timeout: 100, via: &agent).count > 0 {}

@@ -6,6 +6,7 @@ import SharedMemory
 import TestSupport
 import Testing
 
+@testable import GuestAgent
 @testable import OwnerService
 
 @Suite("The owner's waiting")
@@ -52,5 +53,25 @@ struct PumpTests {
     let begun = try #require(FileManager.default.contents(atPath: path))
     service.start()
     #expect(FileManager.default.contents(atPath: path) == begun)
+  }
+
+  @Test("A service that can't watch what ends it ends the sessions that it has begun")
+  func unwatchableStop() throws {
+    let path = temporaryMemory()
+    defer { unlink(path) }
+    let (owner, _) = try Partition.load(deviceTree: nil, builtInGuest: "guest1", running: [])
+    var configuration = ServiceConfiguration(partition: owner, isExample: true)
+    configuration.memory = [Assignment(name: owner.links[0].name, path: path)]
+    configuration.bindings = [Assignment(name: "uart2", path: "null")]
+    let service = try Service(configuration)
+    let (borrower, _) = try Partition.load(deviceTree: nil, builtInGuest: "guest2", running: [])
+    var agent = try Agent(borrower.links[0], AgentConfiguration(isExample: true, memory: path))
+    service.start()
+    while try !agent.shakeHands() { _ = service.turn() }
+    var isGone = agent.endpoint.isPeerGone
+    #expect(!isGone)
+    #expect(throws: ServiceError.self) { try service.run(until: -1) }
+    isGone = agent.endpoint.isPeerGone
+    #expect(isGone)
   }
 }
