@@ -37,15 +37,20 @@ struct PumpTests {
     #expect(found == [often, resting])
   }
 
-  @Test("A client finds an owner from the service's start, and no other one when it runs")
-  func starts() throws {
-    let path = temporaryMemory()
-    defer { unlink(path) }
+  /// The example's owner with a null UART, over a region of its own.
+  private func service(over path: String) throws -> Service {
     let (partition, _) = try Partition.load(deviceTree: nil, builtInGuest: "guest1", running: [])
     var configuration = ServiceConfiguration(partition: partition, isExample: true)
     configuration.memory = [Assignment(name: partition.links[0].name, path: path)]
     configuration.bindings = [Assignment(name: "uart2", path: "null")]
-    let service = try Service(configuration)
+    return try Service(configuration)
+  }
+
+  @Test("A client finds an owner from the service's start, and no other one when it runs")
+  func starts() throws {
+    let path = temporaryMemory()
+    defer { unlink(path) }
+    let service = try service(over: path)
     let mapping = try Mapping(.file(path), size: 1 << 20)
     #expect(mapping.unusedFile == path)
     service.start()
@@ -59,11 +64,7 @@ struct PumpTests {
   func unwatchableStop() throws {
     let path = temporaryMemory()
     defer { unlink(path) }
-    let (owner, _) = try Partition.load(deviceTree: nil, builtInGuest: "guest1", running: [])
-    var configuration = ServiceConfiguration(partition: owner, isExample: true)
-    configuration.memory = [Assignment(name: owner.links[0].name, path: path)]
-    configuration.bindings = [Assignment(name: "uart2", path: "null")]
-    let service = try Service(configuration)
+    let service = try service(over: path)
     let (borrower, _) = try Partition.load(deviceTree: nil, builtInGuest: "guest2", running: [])
     var agent = try Agent(borrower.links[0], AgentConfiguration(isExample: true, memory: path))
     service.start()
